@@ -1,0 +1,36 @@
+"""What every benchmark shares: its figures are rows of one table, printed for people or, with --json, for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def arguments(description: str | None, **numbers: int) -> argparse.Namespace:
+    """The command line: --json, and a whole number for each given name (its value is the default)."""
+    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=f"default {default}")
+    return parser.parse_args()
+
+
+def show(options: argparse.Namespace, rows: Sequence[Row], note: str) -> None:
+    """Print rows of equal keys. The note says how they were measured."""
+    if options.json:
+        print(json.dumps({"note": note, "rows": list(rows)}))
+        return
+    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        first, *rest = zip(line, widths, strict=True)
+        print("  ".join([f"{first[0]:<{first[1]}}", *(f"{text:>{width}}" for text, width in rest)]))
+    print(note)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

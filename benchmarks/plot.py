@@ -1,0 +1,70 @@
+"""Drawing a timeline of about a thousand actions: how long, from the timeline to what a reader sees?
+
+The matplotlib pictures are timed to their PNG file; the naive way, a patch and a text per action, beside them in the
+same run. SVG is timed to the text that a browser is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+from _table import Row, arguments, show
+from matplotlib.patches import Rectangle
+
+from pipelab import Timeline, build, compare, plot, plot_memory, simulate
+from pipelab.show.hover import hover_svg
+from pipelab.show.palette import STYLES
+from pipelab.show.picture import Picture
+from pipelab.show.svg import timeline_svg
+
+SIZE = (16, 31)  # ranks and micro-batches: 992 actions
+LIMIT_MS = {"plot": 150}
+
+
+def naive_plot(timeline: Timeline) -> Picture:
+    """What matplotlib's gallery would do."""
+    picture = Picture(9.6, [3.2])
+    (axes,) = picture.panels
+    for rank, _, action, start, end in timeline.spans:
+        axes.add_patch(Rectangle((start, rank - 0.4), end - start, 0.8, facecolor=STYLES[action.kind].colour))
+        axes.text((start + end) / 2, rank, str(action.microbatch), ha="center", va="center", fontsize=7)
+    axes.set(xlim=(0, timeline.makespan), ylim=(timeline.num_ranks, -1))
+    return picture
+
+
+def measure(name: str, draw: Callable[[Timeline], object], repeats: int) -> Row:
+    """One line of the table; what was drawn once before has warmed up fonts and caches."""
+    draw(simulate(build("1f1b", *SIZE)))
+    taken = []
+    for _ in range(repeats):
+        timeline = simulate(build("1f1b", *SIZE))  # a new one: nothing is remembered
+        began = time.perf_counter()
+        draw(timeline)
+        taken.append(1000 * (time.perf_counter() - began))
+    return {
+        "drawn": name,
+        "actions": len(timeline),
+        "median ms": median(taken),
+        "shortest ms": min(taken),
+        "limit ms": LIMIT_MS.get(name, "-"),
+    }
+
+
+def main() -> None:
+    options = arguments(__doc__, repeats=9)
+    ways: dict[str, Callable[[Timeline], object]] = {
+        "plot": lambda timeline: plot(timeline).png(),
+        "compare, twice as many": lambda timeline: compare(timeline, timeline).png(),
+        "plot_memory": lambda timeline: plot_memory(timeline).png(),
+        "a patch and a text each": lambda timeline: naive_plot(timeline).png(),
+        "svg": lambda timeline: timeline_svg(timeline, title=timeline.name),
+        "what hovering shows": hover_svg,
+    }
+    rows = [measure(name, draw, options.repeats) for name, draw in ways.items()]
+    show(options, rows, f"medians of {options.repeats}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Expert load balancing: which experts get copies, and which GPU holds which. numpy only; torch tensors are welcome."""
+
+from .files import read_load
+from .plan import Plan
+from .policies import POLICIES, rebalance, rebalance_experts
+from .predict import MovingAverage, Window
+from .synthetic import drifting, lognormal, one_hot, zipf
+
+__all__ = [
+    "POLICIES",
+    "MovingAverage",
+    "Plan",
+    "Window",
+    "drifting",
+    "lognormal",
+    "one_hot",
+    "read_load",
+    "rebalance",
+    "rebalance_experts",
+    "zipf",
+]

@@ -1,0 +1,64 @@
+"""Counts: how many copies each expert could have instead, where the greedy's counts can't be packed well.
+
+The greedy makes the heaviest copy as light as it can. That spends all it has on heavy experts, and may cut them to two
+thirds of a GPU's share each: too much for two on a GPU, and a third of it empty with one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .greedy import further_copies, replicate, scaled, spread
+from .packing import Packing, take
+
+_CEILINGS = 24  # tried
+_SPAN = 1.15  # the highest of them, over the lowest that could do
+_GIVE, _GET = 4, 4  # in neighbouring counts: experts that may give up a copy, and that may get it
+
+
+def below_ceilings(packing: Packing, most: int) -> np.ndarray:
+    """Counts that keep all copies below one of several ceilings: [rows, ceilings, experts]. None has more than `most`.
+
+    Experts above the ceiling get as many copies as bring them below it, and no more. What copies are left over go to
+    the experts below it: their halves fit beside the large copies.
+    """
+    load = spread(scaled(packing.load))
+    rows, experts = load.shape
+    replicas = packing.flat.shape[1]
+    extra = replicas - experts
+    count = replicate(load, replicas, most)[2]
+    lowest = (load / count).max(axis=1)
+    highest = _SPAN * np.maximum(lowest, load.sum(axis=1) / packing.slots.shape[1])
+    ceilings = np.linspace(lowest, highest, _CEILINGS, axis=1)[:, :, None]
+    load = load[:, None, :]
+    tried = np.clip(np.ceil(load / ceilings - 1e-6), 1, most).astype(np.intp)
+    left = replicas - tried.sum(axis=2)
+    below = np.where(load > ceilings, np.float32(0), load).reshape(-1, experts)
+    further, _ = further_copies(below, extra, most)
+    row = np.broadcast_to(experts * np.arange(len(below))[:, None], further.shape)
+    given = (row + further)[np.arange(extra) < left.reshape(-1, 1)]
+    tried += np.bincount(given, minlength=tried.size).reshape(tried.shape)
+    wrong = (tried.sum(axis=2) != replicas) | (tried.max(axis=2) > most)
+    return np.where(wrong[:, :, None], count[:, None, :], tried)
+
+
+def neighbours(packing: Packing, most: int) -> np.ndarray:
+    """Counts that differ in one copy: [rows, neighbours, experts]. An expert on the busiest GPU gets one more.
+
+    Those give it whose copies stay the lightest without it.
+    """
+    rows = np.arange(len(packing.load))
+    load, count = packing.load, packing.count
+    busiest = packing.slots[rows, packing.gpu_load.argmax(axis=1)]
+    share = take(load / count, busiest)
+    gets = take(busiest, np.argsort(-share, axis=1, kind="stable")[:, :_GET])
+    without = np.where(count > 1, load / np.maximum(count - 1, 1), np.inf)
+    gives = np.argsort(without, axis=1, kind="stable")[:, :_GIVE]
+    pairs = np.broadcast_arrays(gets[:, :, None], gives[:, None, :])
+    gets, gives = (each.reshape(len(rows), -1) for each in pairs)
+    tried = np.repeat(count[:, None, :], gets.shape[1], axis=1)
+    row, choice = np.indices(gets.shape)
+    possible = (gets != gives) & (tried[row, choice, gives] > 1) & (tried[row, choice, gets] < most)
+    tried[row, choice, gets] += possible
+    tried[row, choice, gives] -= possible
+    return tried

@@ -1,0 +1,138 @@
+"""Policies: loads in, a Plan out, by one policy or another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .greedy import greedy
+from .incremental import incremental
+from .packing import Layout, Packing, counts, logical_to_physical, ranks
+from .plan import Plan
+from .refined import refined
+from .sizes import Sizes, as_load
+
+POLICIES = ("greedy", "refined", "incremental")
+
+
+def rebalance(
+    load: Any,
+    replicas: int,
+    gpus: int,
+    nodes: int = 1,
+    groups: int = 1,
+    policy: str = "greedy",
+    previous: Plan | None = None,
+    *,
+    max_moved: float = 0.1,
+) -> Plan:
+    """Decide which experts get copies, and which GPU holds which.
+
+    load       [layers, experts]: tokens, or any measure of work, that each expert gets. Array, list or torch tensor
+    replicas   copies per layer in all, each expert's first included: a multiple of gpus
+    gpus       a multiple of nodes
+    groups     if a multiple of nodes, groups of neighbouring experts are kept together on one node each (the
+               hierarchical policy); else experts may go anywhere (the global one)
+    policy     "greedy"       the published algorithm, as deepseek-ai/EPLB has it; where a layer, or a node, has no load
+                              at all, its copies are spread evenly
+               "refined"      better balanced, slower; no two copies of an expert on one GPU where that can be avoided
+               "incremental"  the previous plan with few slots changed
+    previous   the plan to start from, for "incremental" only
+    max_moved  the share of each layer's slots that "incremental" may change
+
+    The same input gives the same plan, always: ranks that have the same loads need not tell each other. ValueError for
+    sizes that do not fit together, loads that are negative, infinite or not a number, and a previous plan of other
+    sizes.
+
+    >>> plan = rebalance([[90, 10, 20, 60]], replicas=6, gpus=2)
+    >>> plan.physical_to_logical.tolist(), plan.gpu_load.tolist()
+    ([[0, 3, 2, 0, 3, 1]], [[95.0, 85.0]])
+    """
+    load = as_load(load)
+    layers, experts = load.shape
+    sizes = Sizes(layers, experts, replicas, gpus, nodes, groups)
+    if policy not in POLICIES:
+        raise ValueError(f"policy must be one of {', '.join(POLICIES)}; got {policy!r}")
+    if (policy == "incremental") != (previous is not None):
+        raise ValueError(
+            f"policy {policy!r} needs the previous plan"
+            if previous is None
+            else f"policy {policy!r} starts afresh: previous is for 'incremental'. See also Plan.moves(previous)"
+        )
+    if not 0 <= max_moved <= 1:
+        raise ValueError(f"max_moved is a share of the slots, 0 to 1; got {max_moved}")
+    if previous is not None:
+        previous.check_sizes(sizes)
+    if policy == "greedy" or not layers:
+        maps = _greedy_maps(load, sizes)
+    elif previous is None:
+        maps = _maps(*refined(load, sizes))
+    else:
+        layout, packing = _unpacked(previous, load, sizes)
+        incremental(packing, sizes.parts, int(max_moved * replicas))
+        maps = _maps(layout, packing)
+    return Plan(*maps, load, sizes, policy)
+
+
+def rebalance_experts(
+    weight: Any, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The greedy policy with the signature of deepseek-ai/EPLB, into whose place it drops.
+
+    Returns (physical_to_logical_map [layers, num_replicas], logical_to_physical_map [layers, experts, most copies],
+    expert_count [layers, experts]), int64 arrays. If num_nodes does not divide num_groups, it ignores both, as there.
+
+    >>> rebalance_experts([[90, 10, 20, 60]], 6, 1, 1, 2)[2].tolist()
+    [[2, 1, 1, 2]]
+    """
+    load = as_load(weight)
+    layers, experts = load.shape
+    return _greedy_maps(load, Sizes.published(layers, experts, num_replicas, num_groups, num_nodes, num_gpus))
+
+
+def _greedy_maps(load: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if not len(load):
+        shapes = ((0, sizes.replicas), (0, sizes.experts, 1), (0, sizes.experts))
+        placed, slots, count = (np.zeros(shape, dtype=np.int64) for shape in shapes)
+        return placed, slots, count
+    return _maps(*greedy(load, sizes))
+
+
+def _maps(
+    layout: Layout, packing: Packing, rank: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """DeepSeek's three maps. rank: each slot's rank among its expert's copies; default: in the order of slots."""
+    sizes = layout.sizes
+    placed = layout.join(packing.slots)
+    count = counts(placed, sizes.experts)
+    rank = ranks(placed, count) if rank is None else rank.reshape(placed.shape)
+    return placed, logical_to_physical(placed, rank, count), count
+
+
+def _unpacked(previous: Plan, load: np.ndarray, sizes: Sizes) -> tuple[Layout, Packing]:
+    """A plan's placement as rows, under other loads."""
+    placed = previous.physical_to_logical
+    layout = Layout(sizes, _groups_on_nodes(placed, sizes))
+    slots = layout.local(placed).reshape(-1, sizes.gpus // sizes.parts, sizes.slots)
+    count = layout.split(previous.replica_count)
+    return layout, Packing(layout.split(load), count.copy(), slots.copy())
+
+
+def _groups_on_nodes(placed: np.ndarray, sizes: Sizes) -> np.ndarray | None:
+    """[layers, groups]: the groups of node 0, then of node 1, ...; ValueError if a group is on several."""
+    if sizes.parts == 1:
+        return None
+    layers, nodes, groups = len(placed), sizes.nodes, sizes.groups
+    on_node = np.zeros((layers, nodes, groups), dtype=bool)
+    node = np.broadcast_to(np.arange(sizes.replicas) // (sizes.replicas // nodes), placed.shape)
+    on_node[np.arange(layers)[:, None], node, placed // (sizes.experts // groups)] = True
+    apart = on_node.sum(axis=1) > 1
+    if apart.any():
+        layer, group = np.argwhere(apart)[0]
+        where = ", ".join(map(str, np.flatnonzero(on_node[layer, :, group])))
+        raise ValueError(
+            f"the previous plan has group {group} of layer {layer} on nodes {where}; groups that stay on one node each "
+            "are not its own: use its groups, or start afresh with another policy"
+        )
+    return np.argsort(on_node.argmax(axis=1), axis=1, kind="stable")

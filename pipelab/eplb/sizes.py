@@ -1,0 +1,127 @@
+"""Sizes: what a placement must fit into, and loads as they come in; both checked, with what would be right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many layers, experts per layer, replicas (copies of experts, originals included), GPUs, nodes and groups.
+
+    Every GPU has the same number of slots, replicas / gpus, and every slot holds one copy. ValueError for sizes that do
+    not fit together; it names the nearest that do.
+    """
+
+    layers: int
+    experts: int
+    replicas: int
+    gpus: int
+    nodes: int = 1
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("experts", "replicas", "gpus", "nodes", "groups"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if self.gpus % self.nodes:
+            right = _either(*_multiples(self.gpus, self.nodes))
+            raise ValueError(f"gpus must be a multiple of nodes ({self.nodes}): {right}; got {self.gpus}")
+        if self.replicas < self.experts:
+            least = -(-self.experts // self.gpus) * self.gpus
+            raise ValueError(
+                f"replicas must be {least} or more: each of {self.experts} experts needs a copy, and each of "
+                f"{self.gpus} GPUs has the same number of slots; got {self.replicas}"
+            )
+        if self.replicas % self.gpus:
+            right = _either(*(each for each in _multiples(self.replicas, self.gpus) if each >= self.experts))
+            raise ValueError(f"replicas must be a multiple of gpus ({self.gpus}): {right}; got {self.replicas}")
+        if self.hierarchical and self.experts % self.groups:
+            divisors = [each for each in range(1, self.experts + 1) if self.experts % each == 0]
+            below = max(each for each in divisors if each < self.groups)
+            above = [each for each in divisors if each > self.groups][:1]
+            raise ValueError(
+                f"experts ({self.experts}) must divide into equal groups: groups {_either(below, *above)}; "
+                f"got {self.groups}"
+            )
+
+    @classmethod
+    def published(cls, layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int) -> Sizes:
+        """As the published code reads them: where nodes do not divide groups, both are 1, and gpus any number."""
+        if _whole("groups", groups) % _whole("nodes", nodes):
+            groups = nodes = 1
+        return cls(layers, experts, replicas, gpus, nodes, groups)
+
+    @property
+    def hierarchical(self) -> bool:
+        """Whether whole groups of experts are kept on one node each. Else experts go to any GPU (the global policy)."""
+        return self.groups % self.nodes == 0
+
+    @property
+    def slots(self) -> int:
+        """Copies that each GPU holds."""
+        return self.replicas // self.gpus
+
+    @property
+    def parts(self) -> int:
+        """Into how many independent problems a layer falls: its nodes, or 1 under the global policy."""
+        return self.nodes if self.hierarchical else 1
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        whole = int(value) == value and not isinstance(value, bool)
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole or value < 1:
+        raise ValueError(f"{name} must be a whole number, 1 or more; got {value!r}")
+    return int(value)
+
+
+def _multiples(value: int, of: int) -> tuple[int, ...]:
+    """The nearest multiples on both sides, those of 1 or more."""
+    return tuple(each for each in (value // of * of, (value // of + 1) * of) if each >= 1)
+
+
+def _either(*values: int) -> str:
+    return " or ".join(map(str, values))
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Values as a numpy array, without a copy where that is possible. Torch tensors of any kind, on any device, too."""
+    if hasattr(values, "detach") and hasattr(values, "cpu"):
+        values = values.detach().cpu()
+        if values.is_floating_point():  # numpy does not know bfloat16
+            values = values.double()
+        values = values.numpy()
+    return np.asarray(values)
+
+
+def as_load(load: Any, *, name: str = "load") -> np.ndarray:
+    """Loads [layers, experts] as a new float64 array. ValueError for any that is negative, infinite or no number."""
+    try:
+        given = as_array(load)
+        if given.dtype.kind not in "biufO":
+            raise TypeError
+        array = given.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers, [layers, experts]; got {type(load).__name__}") from None
+    if array.ndim != 2:
+        one = "; one layer is load[None, :]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have two axes, [layers, experts]{one}; got shape {array.shape}")
+    if array.shape[1] == 0:
+        raise ValueError(f"{name} has no experts; its shape [layers, experts] is {array.shape}")
+    wrong = ~((array >= 0) & np.isfinite(array))
+    if wrong.any():
+        layer, expert = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"{name} must be finite and not negative; layer {layer}, expert {expert} has {array[layer, expert]} "
+            f"({wrong.sum()} such in all)"
+        )
+    with np.errstate(over="ignore"):
+        endless = np.isinf(array.sum(axis=1))
+    if endless.any():
+        raise ValueError(f"{name} of layer {endless.argmax()} adds up to more than a float can hold; scale it down")
+    return array + 0.0  # -0.0 becomes 0.0

@@ -1,0 +1,27 @@
+"""What each rank does, in what order: a schedule is data. Pure Python, no dependencies."""
+
+from .action import Action
+from .check import Problem, ScheduleError, check, require_valid
+from .lower import lower
+from .placement import Placement, at_least, bidirectional, linear, looped, v_shape
+from .schedule import Schedule, forward_only, from_csv, require_schedule, to_csv
+
+__all__ = [
+    "Action",
+    "Placement",
+    "Problem",
+    "Schedule",
+    "ScheduleError",
+    "at_least",
+    "bidirectional",
+    "check",
+    "forward_only",
+    "from_csv",
+    "linear",
+    "looped",
+    "lower",
+    "require_schedule",
+    "require_valid",
+    "to_csv",
+    "v_shape",
+]

@@ -1,0 +1,167 @@
+"""Schedule: a placement and one program per rank. Data, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+
+from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
+from .placement import Placement, at_least, bidirectional, linear, looped, v_shape
+
+Program = tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What every rank does, in order. Immutable, hashable, picklable; prints as a table.
+
+    programs   one tuple of actions per rank
+    training   False: forward only, so that no backward is missing
+
+    A Schedule may be wrong; :func:`pipelab.ir.check` says how. ValueError only where it has no meaning at all: no
+    micro-batches, not one program per rank, or something in a program that is no Action.
+    """
+
+    name: str
+    placement: Placement
+    num_microbatches: int
+    programs: tuple[Program, ...]
+    training: bool = True
+
+    def __post_init__(self) -> None:
+        at_least(1, self.num_microbatches, "micro-batches")
+        object.__setattr__(self, "programs", tuple(map(tuple, self.programs)))
+        if strangers := set(map(type, chain.from_iterable(self.programs))) - {Action}:
+            names = ", ".join(sorted(kind.__name__ for kind in strangers))
+            raise ValueError(f"programs hold Actions (Action.parse reads one from text); got {names}")
+        if len(self.programs) != self.num_ranks:
+            raise ValueError(f"{self.num_ranks} ranks need {self.num_ranks} programs; got {len(self.programs)}")
+
+    @property
+    def num_ranks(self) -> int:
+        return self.placement.num_ranks
+
+    @property
+    def num_stages(self) -> int:
+        return self.placement.num_stages
+
+    def rank_of(self, stage: int, microbatch: int) -> int:
+        """The rank on which this micro-batch meets this stage."""
+        return self.placement.rank_of(stage, microbatch, self.num_microbatches)
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.placement, self.num_microbatches, self.programs, self.training))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __getstate__(self) -> dict:
+        # Hashes of text differ from process to process: a pickled one would be wrong on the ranks.
+        return {key: value for key, value in self.__dict__.items() if key != "_hash"}
+
+    def __str__(self) -> str:
+        # Of a pair its brackets say enough: the suffix would make every column three times as wide.
+        cells = [[str(action).removesuffix(OVERLAP) for action in program] for program in self.programs]
+        width = max((len(cell) for row in cells for cell in row), default=0)
+        title = f"{self.name}: {self.num_ranks} ranks, {self.num_stages} stages, {self.num_microbatches} micro-batches"
+        rows = (f"rank {r:<3}" + " ".join(f"{cell:>{width}}" for cell in row) for r, row in enumerate(cells))
+        return "\n".join([title, *(row.rstrip() for row in rows)])
+
+
+def require_schedule(value: object) -> None:
+    """ValueError for what is no Schedule: its name in text, say."""
+    if not isinstance(value, Schedule):
+        raise ValueError(f"the schedule must be a Schedule, such as gpipe(4, 8); got {value!r}")
+
+
+def forward_only(schedule: Schedule) -> Schedule:
+    """The same schedule without its backwards, for inference: forwards in their order, of a pair its forward.
+
+    What was right stays right: a forward needs forwards only, and they keep their order on every rank.
+
+    >>> from pipelab.schedules import one_f_one_b
+    >>> print(forward_only(one_f_one_b(2, 3)))
+    1f1b, forward only: 2 ranks, 2 stages, 3 micro-batches
+    rank 0  0F0 0F1 0F2
+    rank 1  1F0 1F1 1F2
+    """
+    if not schedule.training:
+        return schedule
+    kept = (FORWARD, SEND_F, RECV_F)
+    programs = tuple(
+        tuple(part for action in program for part in action.parts or (action,) if part.kind in kept)
+        for program in schedule.programs
+    )
+    return replace(schedule, name=f"{schedule.name}, forward only", programs=programs, training=False)
+
+
+def to_csv(schedule: Schedule) -> str:
+    """One line per rank, actions separated by commas: torch.distributed.pipelining's compute-only format."""
+    return "".join(",".join(map(str, program)) + "\n" for program in schedule.programs)
+
+
+def from_csv(text: str, name: str = "csv") -> Schedule:
+    """Read torch's compute-only CSV (empty cells are skipped). Placement and micro-batches are found from the actions.
+
+    ValueError names the line of what is no action, and says so where micro-batches follow routes that no placement has,
+    or where a stage's or micro-batch's number is larger than all the actions there are could need.
+
+    >>> print(from_csv("0F0,0B0\\n1F0,1B0"), end="")
+    csv: 2 ranks, 2 stages, 1 micro-batches
+    rank 0  0F0 0B0
+    rank 1  1F0 1B0
+    """
+    above = text[: len(text) - len(text.lstrip("\r\n"))]  # lines are counted from the file's first, blank or not
+    lines = enumerate(text.strip("\r\n").splitlines(), 1 + len(above.splitlines()))
+    programs = [tuple(_parse(cell, number) for cell in line.split(",") if cell.strip()) for number, line in lines]
+    computes = [(rank, part) for rank, program in enumerate(programs) for action in program for part in action.computes]
+    if not computes:
+        raise ValueError("no action found; expected one line per rank, such as 0F0,0F1,0B0,0B1")
+    for rank, part in computes:  # a slip such as 0F1000000000 would take for ever to work out
+        if max(part.stage, part.microbatch) >= len(computes):
+            wrong = f"rank {rank} has {part}: {len(computes)} actions can't be for so many stages and micro-batches"
+            raise ValueError(wrong)
+    microbatches = 1 + max(part.microbatch for _, part in computes)
+    return Schedule(
+        name,
+        _placement_of(computes, microbatches, len(programs)),
+        microbatches,
+        tuple(programs),
+        training=any(part.kind != "F" for _, part in computes),
+    )
+
+
+def _parse(cell: str, line: int) -> Action:
+    try:
+        return Action.parse(cell)
+    except ValueError as error:
+        raise ValueError(f"line {line}: {error}") from None
+
+
+def _placement_of(computes: Iterable[tuple[int, Action]], microbatches: int, ranks: int) -> Placement:
+    """The placement under which every action lies on the rank where it was found first."""
+    where: dict[tuple[int, int], int] = {}
+    for rank, part in computes:
+        where.setdefault((part.microbatch, part.stage), rank)
+    stages = 1 + max(stage for _, stage in where)
+    routes = [tuple(where.get((m, s), -1) for s in range(stages)) for m in range(microbatches)]
+    whole = tuple(dict.fromkeys(route for route in routes if -1 not in route))
+    known = [linear(ranks), v_shape(ranks), bidirectional(ranks)]
+    if stages % ranks == 0:
+        known.append(looped(ranks, stages // ranks))
+    for placement in [*known, *([Placement("custom", whole)] if whole else [])]:
+        if placement.num_stages == stages and placement.num_ranks == ranks and set(whole) <= set(placement.routes):
+            dealt = (placement.routes[placement.route_of(m, microbatches)] for m in range(microbatches))
+            if all(_agrees(route, found) for route, found in zip(dealt, routes, strict=True)):
+                return placement
+    raise ValueError(
+        "the micro-batches' routes over the ranks fit no placement: either all take one route, or with two routes "
+        f"the first half takes one and the second half the other; found {sorted(set(routes))}"
+    )
+
+
+def _agrees(route: tuple[int, ...], found: tuple[int, ...]) -> bool:
+    return all(actual in (-1, planned) for planned, actual in zip(route, found, strict=True))

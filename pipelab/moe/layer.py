@@ -1,0 +1,181 @@
+"""Layer: a Mixture-of-Experts MLP whose experts are spread over ranks, and a transformer block with one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..ir import at_least
+from ..models.transformer import Attention
+from ..runtime.grid import ExpertGroup
+from ..runtime.phases import Exchange, Phased, Phases, carrying
+from .dispatch import plan
+from .router import Router
+
+
+class Expert(nn.Module):
+    """An MLP: [rows, width] -> [rows, width]."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.into, self.out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.out(F.gelu(self.into(rows)))
+
+
+class MoE(Phased):
+    """Every token through its top-k experts and, if there is one, the shared expert: [..., width] -> the same shape.
+
+    The experts stand in equal consecutive blocks on the ranks of `group`; router and shared expert are on every rank.
+    Its phases: route · *dispatch* · experts · *combine* · weighted sum. Each rank comes with its own tokens, any number
+    of them, also none. The gradients of a rank's own experts are then of all ranks' tokens; those of router and shared
+    expert are of its own tokens only, and are to be summed over the group (`sum_replicated_gradients`).
+
+    hidden          width inside each expert
+    shared_hidden   inside the shared one; 0: there is none
+    group           None: all experts are here, until `spread`
+    seed            weights depend on it alone, not on the group
+    router          settings of :class:`pipelab.moe.Router`, such as score="sigmoid"
+
+    `loads`, int64 [experts], counts how often all ranks together chose each expert since `end_step`.
+
+    >>> MoE(width=8, hidden=16, num_experts=4, top_k=2, shared_hidden=16)(torch.zeros(2, 5, 8)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    loads: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        num_experts: int,
+        top_k: int,
+        *,
+        shared_hidden: int = 0,
+        group: ExpertGroup | None = None,
+        seed: int = 0,
+        **router: Any,
+    ) -> None:
+        super().__init__()
+        at_least(1, hidden, "hidden")
+        at_least(0, shared_hidden, "shared_hidden")
+        with torch.random.fork_rng(devices=[]):
+            self.router = Router(width, num_experts, top_k, **router)
+            # By their numbers in the whole layer: so they keep their names when they are spread.
+            self.experts = nn.ModuleDict({str(number): Expert(width, hidden) for number in range(num_experts)})
+            self.shared = Expert(width, shared_hidden) if shared_hidden else None
+        for number, expert in enumerate(self.experts.values()):
+            _initialise(expert, seed, 2 + number)
+        _initialise(self.router, seed, 0)
+        if self.shared is not None:
+            _initialise(self.shared, seed, 1)
+        self.register_buffer("loads", torch.zeros(num_experts, dtype=torch.int64), persistent=False)
+        self.group: ExpertGroup | None = None
+        if group:
+            self.spread(group)
+
+    def spread(self, group: ExpertGroup) -> None:
+        """Keep this rank's block of the experts. ValueError for a group that does not fit, or that does not agree."""
+        if self.group is not None:
+            raise ValueError(f"the experts are spread over {self.group.size} ranks already")
+        router = self.router
+        group.require_agreement(
+            width=router.linear.in_features,
+            num_experts=router.num_experts,
+            top_k=router.top_k,
+            dtype=router.linear.weight.dtype,
+        )
+        if router.num_experts % group.size:
+            raise ValueError(
+                f"the number of experts must be a multiple of the {group.size} ranks that they are spread over, as "
+                f"{-(-router.num_experts // group.size) * group.size} is; got {router.num_experts}"
+            )
+        local = router.num_experts // group.size
+        self.group = group
+        mine = range(group.rank * local, (group.rank + 1) * local)
+        self.experts = nn.ModuleDict({str(number): self.experts[str(number)] for number in mine})
+
+    def spread_parameters(self) -> Iterator[nn.Parameter]:
+        if self.group is not None:
+            yield from self.experts.parameters()
+
+    exchanges = 2
+
+    def phases(self, x: Tensor, before: str = "route") -> Phases:
+        """before: what the phase that ends with the dispatch is called."""
+        group = self.group.data if self.group else None
+        tokens = x.reshape(-1, x.shape[-1])
+        routing = self.router(tokens)
+        way = plan(routing.experts, self.router.num_experts, self.group)
+        self.loads += way.loads
+        weights = routing.weights
+        if self.router.balance == "auxiliary" and way.tokens:
+            weights = self.router.with_auxiliary_loss(routing, way.loads, way.tokens)
+
+        rows, weights, tokens = yield Exchange(
+            "dispatch", tokens[way.row_of], way.send, way.receive, group, carry=(weights, tokens), phase=before
+        )
+        outputs = self._experts(rows[way.by_expert], way.rows)[way.back]
+        shared = self.shared(tokens) if self.shared is not None else torch.zeros_like(tokens)
+
+        rows, weights, shared = yield Exchange(
+            "combine", outputs, way.receive, way.send, group, carry=(weights, shared), phase="experts"
+        )
+        chosen = rows[way.place_of].view(*weights.shape, x.shape[-1])  # [tokens, top_k, width]
+        return (shared + (weights.unsqueeze(-1) * chosen).sum(1)).view(x.shape)
+
+    def _experts(self, rows: Tensor, counts: list[int]) -> Tensor:
+        """Each expert on its rows. One without rows computes too, nothing: its gradients are zeros."""
+        parts = zip(self.experts.values(), rows.split(counts), strict=True)
+        return torch.cat([expert(part) for expert, part in parts])
+
+    def counts(self) -> Iterator[Tensor]:
+        yield self.loads
+
+    def end_step(self) -> None:
+        """Move the router's bias, if it has one, against the loads of the step; count anew."""
+        if self.router.balance == "bias":
+            self.router.update_bias(self.loads)  # of all ranks already
+        self.loads.zero_()
+
+
+class MoEBlock(Phased):
+    """Causal self-attention, then a MoE, each on the normalised stream and added to it: [batch, sequence, width].
+
+    Its phases: attention and route · *dispatch* · experts · *combine* · sum. `moe`: settings of :class:`MoE`.
+
+    >>> MoEBlock(8, heads=2, hidden=16, num_experts=4, top_k=2)(torch.zeros(2, 5, 8)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, width: int, heads: int, *, seed: int = 0, **moe: Any) -> None:
+        super().__init__()
+        at_least(1, width, "width")
+        if width % at_least(1, heads, "heads"):
+            raise ValueError(f"width must be a multiple of heads, {heads}; got {width}")
+        with torch.random.fork_rng(devices=[]):
+            self.attention = Attention(width, heads)
+            self.norm = nn.LayerNorm(width)
+        _initialise(self.attention, seed, -1)
+        self.moe = MoE(width, seed=seed, **moe)
+
+    def phases(self, x: Tensor) -> Phases:
+        x = self.attention(x)
+        output, x = yield from carrying(self.moe.phases(self.norm(x), before="attention"), x)
+        return x + output
+
+
+def _initialise(module: nn.Module, seed: int, number: int) -> None:
+    """Normal weights at the scale of :func:`pipelab.models.transformer_stages`, of (seed, number) alone."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
+    for each in module.modules():
+        if isinstance(each, nn.Linear):
+            nn.init.normal_(each.weight, std=0.5 * each.in_features**-0.5, generator=generator)
+            if each.bias is not None:
+                nn.init.zeros_(each.bias)

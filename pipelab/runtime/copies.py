@@ -1,0 +1,82 @@
+"""Copies: several ranks hold a copy of a stage, each sees some of the micro-batches, and they learn as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ..ir import Placement
+from .phases import outermost
+
+if TYPE_CHECKING:
+    from .grid import Grid
+
+
+class Copies:
+    """This rank's copies of stages that other ranks hold, too; in a bidirectional pipeline those are all its stages.
+
+    All ranks make it at the same time, as they must make process groups together.
+
+    modules   stage -> the module that this rank holds
+    grid      of pipelines, in which this rank stands; each has copies of its own. None: there is one pipeline.
+    """
+
+    def __init__(self, placement: Placement, modules: dict[int, nn.Module], grid: Grid | None = None) -> None:
+        own: Sequence[int] = grid.pipeline if grid else range(placement.num_ranks)
+        columns: list[Sequence[int]] = [grid.column_of(column) for column in range(grid.columns)] if grid else [own]
+        groups: dict[tuple[int, ...], dist.ProcessGroup] = {}
+        self.shared: list[tuple[int, nn.Module, dist.ProcessGroup]] = []
+        for stage in range(placement.num_stages):
+            holders = tuple(sorted(placement.holders(stage)))
+            if len(holders) > 1:
+                for column in columns:
+                    ranks = tuple(column[holder] for holder in holders)
+                    if ranks not in groups:
+                        groups[ranks] = dist.new_group(list(ranks))
+                if stage in modules:
+                    ranks = tuple(own[holder] for holder in holders)
+                    self.shared.append((stage, modules[stage], groups[ranks]))
+
+    def sum_gradients(self) -> None:
+        """Give every copy of a parameter the sum of all copies' gradients, bit by bit the same; of `counts`, too.
+
+        So equal optimizers do equal steps, and copies that began equal stay equal. Stages are summed in one order that
+        all ranks share, each in one message per dtype.
+        """
+        for _, module, group in self.shared:
+            sum_gradients([p for p in module.parameters() if p.requires_grad], group)
+            for phased in outermost(module):
+                for count in phased.counts():
+                    dist.all_reduce(count, group=group)
+
+    def fingerprints(self) -> dict[int, str]:
+        """Stage -> a hash of its parameters' bytes, for every stage that other ranks hold, too."""
+        found = {}
+        for stage, module, _ in self.shared:
+            content = sha256()
+            for p in module.parameters():
+                content.update(p.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            found[stage] = content.hexdigest()
+        return found
+
+
+def sum_gradients(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:
+    """Sum the gradients of parameters over the ranks of a group, each dtype's in one message."""
+    for dtype in dict.fromkeys(p.dtype for p in parameters):
+        _sum([p for p in parameters if p.dtype == dtype], group)
+
+
+def _sum(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:
+    """Sum the gradients of parameters of one dtype over the group. What has no gradient anywhere keeps none."""
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    present = torch.tensor([p.grad is not None for p in parameters]).to(gradients[0])
+    flat = torch.cat([present, *(gradient.reshape(-1) for gradient in gradients)])
+    dist.all_reduce(flat, group=group)
+    present, *parts = flat.split([len(parameters), *(p.numel() for p in parameters)])
+    for p, part, copies in zip(parameters, parts, present.tolist(), strict=True):
+        p.grad = part.view(p.shape) if copies else None

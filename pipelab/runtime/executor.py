@@ -1,0 +1,301 @@
+"""Executor: one rank's loop. It does what its program says, on real tensors, and notes when."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from ..ir import Action, Schedule
+from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
+from ..ir.schedule import Program
+from ..simulate.phases import PhaseCosts
+from .copies import Copies
+from .grid import ExpertGroup, Grid, sum_replicated_gradients
+from .job import StepRecord
+from .memory import ActivationBytes
+from .messages import Messages, require_message
+from .overlap import Chunk, Turns, take_turns
+from .pace import Pace
+from .phases import Phased, outermost
+from .split_backward import SplitBackward
+from .streams import Streams
+
+if TYPE_CHECKING:
+    from ..simulate import Costs
+    from .job import Loss
+    from .worker import RankContext
+
+
+class _Pending(NamedTuple):
+    """What a forward leaves to its backward."""
+
+    received: torch.Tensor
+    output: torch.Tensor
+    split: SplitBackward | Chunk | None  # if the backward comes as I and W, or in phases
+
+
+class Executor:
+    """Runs one rank's part of a lowered schedule, step after step.
+
+    modules    stage -> the module that this rank holds
+    loss       (last stage's output, targets) -> scalar; divided by the number of micro-batches
+    seed       of dropout: the generator is seeded anew for each (step, stage, micro-batch), so that a single process
+               can repeat it
+    columns    pipelines side by side, in a `Grid`: this rank does its part for its own column's share
+    overlap    False: what phased stages exchange is waited for at once, and so hidden by nothing
+    """
+
+    def __init__(
+        self,
+        ctx: RankContext,
+        schedule: Schedule,
+        modules: dict[int, nn.Module],
+        loss: Loss,
+        seed: int,
+        pace: Costs | None,
+        columns: int = 1,
+        overlap: bool = True,
+    ) -> None:
+        self.ctx, self.schedule, self.modules, self.loss, self.seed, self.pace = (
+            ctx,
+            schedule,
+            modules,
+            loss,
+            seed,
+            pace,
+        )
+        self.grid = grid = Grid.of(ctx.rank, schedule.num_ranks, columns)
+        self.program = just_in_time(schedule.programs[grid.row])
+        self.last = schedule.num_stages - 1
+        link = _link(pace, schedule.num_stages)
+        self.messages = Messages(schedule, grid.row, ctx.device, link, grid.pipeline)
+        self.shapes: dict[int, tuple[torch.dtype, torch.Size]] = {}
+        self.sync = torch.cuda.synchronize if ctx.device.type == "cuda" else None
+        self.copies = Copies(schedule.placement, modules, grid)
+        self.group = ExpertGroup.of(grid.neighbours) if columns > 1 else None
+        if self.group:
+            for module in modules.values():
+                for phased in outermost(module):
+                    phased.spread(self.group)
+        self.streams = Streams(blocking=not overlap)
+        parts = [part for action in self.program for part in action.computes]
+        self.split = {(part.stage, part.microbatch) for part in parts if part.kind == "I"}
+        self.early: dict[str, str] = {}  # parameter -> why its gradient was computed at I, not at W
+
+    def step(
+        self, number: int, inputs: torch.Tensor, targets: torch.Tensor | None, begin: float, measure_memory: bool
+    ) -> StepRecord:
+        """One forward and backward of every micro-batch. Gradients are left in the parameters, summed over copies.
+
+        begin: when the step starts, in seconds of time.monotonic, the same on all ranks.
+        """
+        self.record = record = StepRecord()
+        self.step_number = number
+        batch = [tensor.to(self.ctx.device) for tensor in (inputs, targets) if tensor is not None]
+        self.inputs, *self.targets = (self._shares(whole) for whole in batch)
+        self.received: dict[Action, torch.Tensor] = {}
+        self.kept: dict[tuple[int, int], _Pending] = {}
+        self.half_done: dict[tuple[int, int], SplitBackward | Chunk] = {}  # between I and W
+        self.outgoing: dict[Action, torch.Tensor] = {}
+        parameters = (p for module in self.modules.values() for p in module.parameters())
+        self.counter = counter = ActivationBytes([*parameters, *batch]) if measure_memory else None
+        self.messages.start_step()
+        time.sleep(max(0.0, begin - time.monotonic()))
+        pace = Pace(self.pace, begin) if self.pace else None
+        with counter.counting() if counter else nullcontext():
+            for position, action in enumerate(self.program):
+                if action.kind in (SEND_F, SEND_B):
+                    self.messages.send(action, self.outgoing.pop(action))
+                elif action.kind in (RECV_F, RECV_B):
+                    self._note(action, position, waits_for=self.messages.source(action))
+                    asked = time.monotonic()
+                    self.received[action] = self.messages.receive(action)
+                    if pace:
+                        pace.received(asked, self.messages.arrived)
+                else:
+                    self._note(action, position)
+                    freed = counter.freed if counter else 0
+                    start = time.monotonic_ns()
+                    if pace:
+                        pace.start(action)
+                        self.streams.clock = pace.target
+                    self._compute(action)
+                    if self.sync:
+                        self.sync()
+                    phases, lateness = self.streams.take()
+                    record.phases += [(action, phase) for phase in phases]
+                    if pace and phases:
+                        pace.follow(self.streams.clock, lateness)
+                    elif pace:
+                        pace.hold()
+                    end = time.monotonic_ns()
+                    record.spans.append((action, start, end))
+                    if counter:
+                        record.activation_bytes.append((end, counter.now))
+                        record.freed_bytes.append((end, action, counter.freed - freed))
+        self._note(None, len(self.program))
+        self.messages.finish_step()
+        if self.schedule.training:
+            self.copies.sum_gradients()
+            for module in self.modules.values():
+                sum_replicated_gradients(module, self.group)
+        self.ctx.at("between steps")  # whatever the caller does now is no waiting
+        if pace:
+            record.lateness, record.kept_pace = pace.worst(), pace.kept()
+        if counter:
+            record.peak_bytes = counter.peak
+        return record
+
+    def _shares(self, whole: torch.Tensor) -> list[torch.Tensor]:
+        """This column's share of every micro-batch."""
+        columns, column = self.grid.columns, self.grid.column
+        return [part.chunk(columns)[column] for part in whole.chunk(self.schedule.num_microbatches)]
+
+    def _compute(self, action: Action) -> None:
+        if action.parts:
+            self._overlap(*action.parts)
+        elif action.kind == "F":
+            take_turns(self._forward(action))
+        elif action.kind == "W":
+            self.half_done.pop((action.stage, action.microbatch)).weight_gradients()
+        else:
+            take_turns(self._backward(action))
+
+    def _overlap(self, forward: Action, backward: Action) -> None:
+        """A pair as one action: neither's message leaves before both are done.
+
+        Where a stage has phases the two take turns. The backward begins: its first rows can travel almost at once.
+        """
+        if any(isinstance(self.modules[part.stage], Phased) for part in (forward, backward)):
+            take_turns(self._backward(backward), self._forward(forward))
+        else:
+            take_turns(self._forward(forward))
+            take_turns(self._backward(backward))
+
+    def _forward(self, action: Action) -> Turns[None]:
+        _, stage, m, _ = action
+        module, training = self.modules[stage], self.schedule.training
+        received = self.inputs[m] if stage == 0 else self._incoming(RECV_F, stage, m)
+        seed_microbatch(self.seed, self.step_number, stage, m)
+        split: SplitBackward | Chunk | None
+        if isinstance(module, Phased):
+            seconds = PhaseCosts.of(self.pace, stage, module.exchanges).scaled(1 / 1000) if self.pace else None
+            split = Chunk(module, self.streams, training, seconds, self.counter)
+            output = yield from split.forward(received, partial(self._made, stage, m))
+        else:
+            if stage > 0:
+                received = received.detach().requires_grad_(training)
+            split = SplitBackward(self.counter) if (stage, m) in self.split else None
+            with torch.set_grad_enabled(training), split.keeping() if split else nullcontext():
+                output = self._made(stage, m, module(received))
+        if training:
+            self.kept[stage, m] = _Pending(received, output, split)
+        if stage < self.last:
+            send = Action(SEND_F, stage, m)
+            self.outgoing[send] = output.detach()
+            self.messages.announce(send, output)
+
+    def _made(self, stage: int, m: int, output: torch.Tensor) -> torch.Tensor:
+        """What a stage has made, checked; the last stage's is its loss."""
+        require_message(output, stage, m, self.shapes.get(stage), travels=stage < self.last)
+        self.shapes[stage] = (output.dtype, output.shape)
+        return self._loss(output, m) if stage == self.last else output
+
+    def _loss(self, output: torch.Tensor, m: int) -> torch.Tensor:
+        """This micro-batch's share of the loss; of inference also keeps the output, and the loss may be none."""
+        if not self.schedule.training:
+            self.record.outputs[m] = output
+        if not self.targets:
+            return output
+        share = self.loss(output, self.targets[0][m]) / (self.schedule.num_microbatches * self.grid.columns)
+        self.record.loss += float(share.detach())
+        return share
+
+    def _backward(self, action: Action) -> Turns[None]:
+        """B, or the I of a split backward: takes the output's gradient, makes the input's."""
+        kind, stage, m, _ = action
+        received, output, split = self.kept.pop((stage, m))
+        gradient = None
+        if stage < self.last:
+            gradient = self._incoming(RECV_B, stage, m)
+            self.messages.sent(Action(SEND_F, stage, m))  # its gradient is here: it has long arrived
+        if isinstance(split, Chunk):
+            received_gradient = yield from split.backward(gradient, weights=kind == "B")
+        else:
+            if split:
+                split.input_gradient(output, gradient, received)
+            elif output.requires_grad:
+                output.backward(gradient)
+            received_gradient = received.grad
+        if split:
+            self._tell_early(stage, split)
+            if kind == "I":
+                self.half_done[stage, m] = split
+        if stage > 0:
+            if received_gradient is None:
+                raise ValueError(
+                    f"stage {stage}'s output does not depend on its input: no gradient for stage {stage - 1}"
+                )
+            self.outgoing[Action(SEND_B, stage, m)] = received_gradient
+
+    def _tell_early(self, stage: int, split: SplitBackward | Chunk) -> None:
+        if split.early:
+            names: dict[torch.Tensor, str] = {p: name for name, p in self.modules[stage].named_parameters()}
+            self.early |= {f"stage {stage}: {names[p]}": why for p, why in split.early.items() if p in names}
+
+    def _incoming(self, kind: str, stage: int, m: int) -> torch.Tensor:
+        """What a message brought, or what the neighbouring stage on this very rank made."""
+        action = Action(kind, stage, m)
+        if action in self.received:
+            return self.received.pop(action)
+        made = Action(SEND_F, stage - 1, m) if kind == RECV_F else Action(SEND_B, stage + 1, m)
+        return self.outgoing.pop(made)
+
+    def _note(self, action: Action | None, position: int, waits_for: int | None = None) -> None:
+        """Tell the control thread where this rank is."""
+        steps = self.step_number * len(self.program)
+        text = "end of the step" if action is None else str(action)
+        waiting = action is None or waits_for is not None
+        self.ctx.at(text, waiting=waiting, waits_for=waits_for, done=steps + position)
+
+
+def just_in_time(program: Program) -> Program:
+    """A lowered program with every receive directly before the action that needs it, every send after what makes it.
+
+    `lower` gives messages the places in which they may hold both ranks until they are over. Here they hold nobody:
+    receives are posted ahead, sends wait for none. A rank that stood at a receive earlier than it must would keep what
+    it has computed, and could send, from the others.
+    """
+    ordered: list[Action] = []
+    early: set[Action] = set()
+    for action in program:
+        if action.kind in (RECV_F, RECV_B):
+            early.add(action)
+            continue
+        for kind, stage, m, _ in action.computes:
+            needed = Action(RECV_F if kind == "F" else RECV_B, stage, m)
+            if needed in early:
+                early.remove(needed)
+                ordered.append(needed)
+        ordered.append(action)
+    return tuple(ordered)
+
+
+def seed_microbatch(seed: int, step: int, stage: int, microbatch: int) -> None:
+    """Seed torch's generator for one forward, in the pipeline as in the single process that it is compared with."""
+    mixed = (((seed * 1_000_003 + step) * 1_000_003 + stage) * 1_000_003 + microbatch) % 2**63
+    # Not torch.manual_seed: that costs 0.2 ms, as it notes the stack for devices that aren't there.
+    torch.default_generator.manual_seed(mixed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(mixed)
+
+
+def _link(pace: Costs | None, num_stages: int) -> list[float] | None:
+    if pace is None or not (pace.latency or pace.bandwidth):
+        return None
+    return [pace.message(boundary) / 1000 for boundary in range(num_stages - 1)]

@@ -1,0 +1,180 @@
+"""Messages: one rank's sends and receives, asynchronous, receives posted ahead, shapes checked before they can harm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ..ir import Action, Schedule
+from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
+
+AHEAD = 4  # receives posted, the next one among them: enough to hide their start, few enough to bound the buffers
+_HEADER = 16  # whole numbers in a header: dtype, dimensions, sizes
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_DATA, _SHAPE, _STAMP = range(3)
+
+
+class Messages:
+    """What a rank sends and receives in the course of one step after another.
+
+    The first activation over each boundary between stages is preceded by its shape (`announce`); after that both sides
+    know it, and receives are posted AHEAD. Every message has a tag of its own, so that none can be taken for another;
+    where tags do not exist (NCCL), the order is enough: `lower` gives both sides the same one, and each direction of a
+    pair of ranks has a communicator of its own, on which one side only sends and the other only receives.
+
+    world  the number in the whole world of each of the pipeline's ranks. None: they are the world.
+    link   seconds that a message between stages s and s+1 takes: emulates a slow link by holding the message until its
+           sender's time stamp is that old. None: the link is what it is.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        rank: int,
+        device: torch.device,
+        link: list[float] | None,
+        world: Sequence[int] | None = None,
+    ) -> None:
+        self.schedule, self.rank, self.device, self.link = schedule, rank, device, link
+        self.world = range(schedule.num_ranks) if world is None else world
+        # Every rank makes both groups, in the same order: towards higher and towards lower ranks.
+        alone = schedule.num_ranks == 1
+        self.groups = {} if alone else {upward: dist.new_group() for upward in (True, False)}
+        self.receives = [action for action in schedule.programs[rank] if action.kind in (RECV_F, RECV_B)]
+        # (stage, rank at the other end) -> of its output or input. A stage on two routes has two ranks on either side.
+        self.sent_shapes: dict[tuple[int, int], tuple[torch.dtype, torch.Size]] = {}
+        self.received_shapes: dict[tuple[int, int], tuple[torch.dtype, torch.Size]] = {}
+        self.bytes_sent = 0
+        self.arrived = 0.0
+        self.start_step()
+
+    def start_step(self) -> None:
+        self.next_receive = 0
+        self.posted: dict[Action, tuple[list[Any], torch.Tensor, torch.Tensor | None]] = {}
+        self.sending: dict[Action, list[tuple[Any, torch.Tensor]]] = {}
+        self._post()
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def announce(self, action: Action, tensor: torch.Tensor) -> None:
+        """Send the shape of a stage's output, once, as soon as it is known: the receiver can then await the output."""
+        peer = self._peer(action)
+        if peer != self.rank and (action.stage, peer) not in self.sent_shapes:
+            works = self.sending.setdefault(action, [])
+            self._start_send(works, _header(tensor).to(self.device), peer, action, _SHAPE)
+            # The gradient of what is sent has its shape: receives for it can be posted from now on.
+            self.sent_shapes[action.stage, peer] = (tensor.dtype, tensor.shape)
+
+    def send(self, action: Action, tensor: torch.Tensor) -> None:
+        """Start to send; the tensor must not change before `sent`."""
+        peer = self._peer(action)
+        boundary = action.stage if action.kind == SEND_F else action.stage - 1
+        works = self.sending.setdefault(action, [])
+        if self.link is not None:
+            stamp = torch.tensor([time.monotonic_ns() + round(self.link[boundary] * 1e9)], device=self.device)
+            self._start_send(works, stamp, peer, action, _STAMP)
+        self._start_send(works, tensor.contiguous(), peer, action, _DATA)
+        self.bytes_sent += tensor.numel() * tensor.element_size()
+
+    def _start_send(self, works: list, tensor: torch.Tensor, peer: int, action: Action, part: int) -> None:
+        work = dist.isend(tensor, self.world[peer], group=self.groups[peer > self.rank], tag=self._tag(action, part))
+        works.append((work, tensor))
+
+    def sent(self, action: Action) -> None:
+        """Wait until a send is over, and let go of its buffers."""
+        for work, _ in self.sending.pop(action, ()):
+            work.wait()
+
+    def finish_step(self) -> None:
+        """Wait for everything that is still on its way."""
+        for action in list(self.sending):
+            self.sent(action)
+
+    # -- receiving ---------------------------------------------------------------------------------------------------
+
+    def receive(self, action: Action) -> torch.Tensor:
+        """Wait for a message. When it came is in `arrived`, of time.monotonic.
+
+        The next receives are posted before the wait, not after it, where the rank has nothing better to do.
+        """
+        self._post(upto=action)
+        works, tensor, stamp = self.posted.pop(action)
+        for work in works:
+            work.wait()
+        self.arrived = time.monotonic()
+        if stamp is not None:
+            wait = (int(stamp.item()) - time.monotonic_ns()) / 1e9
+            if wait > 0:
+                time.sleep(wait)
+                self.arrived = time.monotonic()
+        return tensor
+
+    def source(self, action: Action) -> int:
+        """The rank, of the whole world, from which a receive comes."""
+        return self.world[self._peer(action)]
+
+    def _post(self, upto: Action | None = None) -> None:
+        """Post receives in the program's order, AHEAD of them, as far as their shapes are known; at least `upto`."""
+        while self.next_receive < len(self.receives) and (len(self.posted) < AHEAD or upto not in (None, *self.posted)):
+            action = self.receives[self.next_receive]
+            shapes = self.received_shapes if action.kind == RECV_F else self.sent_shapes
+            peer = self._peer(action)
+            if (action.stage, peer) not in shapes:
+                if upto is None or upto in self.posted:
+                    return
+                self.received_shapes[action.stage, peer] = self._receive_shape(action)
+            dtype, shape = shapes[action.stage, peer]
+            works, stamp = [], None
+            if self.link is not None:
+                stamp = torch.empty(1, dtype=torch.int64, device=self.device)
+                works.append(self._start_receive(stamp, peer, action, _STAMP))
+            tensor = torch.empty(shape, dtype=dtype, device=self.device)
+            works.append(self._start_receive(tensor, peer, action, _DATA))
+            self.posted[action] = (works, tensor, stamp)
+            self.next_receive += 1
+
+    def _receive_shape(self, action: Action) -> tuple[torch.dtype, torch.Size]:
+        header = torch.empty(_HEADER, dtype=torch.int64, device=self.device)
+        self._start_receive(header, self._peer(action), action, _SHAPE).wait()
+        dtype, dimensions, *sizes = header.tolist()
+        return _DTYPES[dtype], torch.Size(sizes[:dimensions])
+
+    def _start_receive(self, tensor: torch.Tensor, peer: int, action: Action, part: int) -> Any:
+        return dist.irecv(tensor, self.world[peer], group=self.groups[peer < self.rank], tag=self._tag(action, part))
+
+    # -- addresses ---------------------------------------------------------------------------------------------------
+
+    def _peer(self, action: Action) -> int:
+        step = 1 if action.kind in (SEND_F, RECV_B) else -1
+        return self.schedule.rank_of(action.stage + step, action.microbatch)
+
+    def _tag(self, action: Action, part: int) -> int:
+        """Unique per message: both sides count it by the stage that receives."""
+        stage = action.stage + {SEND_F: 1, SEND_B: -1}.get(action.kind, 0)
+        backward = action.kind in (SEND_B, RECV_B)
+        return ((action.microbatch * self.schedule.num_stages + stage) * 2 + backward) * 3 + part
+
+
+def _header(tensor: torch.Tensor) -> torch.Tensor:
+    header = [_DTYPES.index(tensor.dtype), tensor.dim(), *tensor.shape]
+    return torch.tensor(header + [0] * (_HEADER - len(header)), dtype=torch.int64)
+
+
+def require_message(
+    output: Any, stage: int, microbatch: int, first: tuple[torch.dtype, torch.Size] | None, travels: bool
+) -> None:
+    """Refuse what can't be sent, before gloo would hang or abort on it. The last stage's output needn't travel."""
+    what = f"stage {stage} on micro-batch {microbatch}"
+    if not isinstance(output, torch.Tensor):
+        raise TypeError(f"{what} returned {type(output).__name__}; a stage must return one tensor")
+    if travels and output.dtype not in _DTYPES:
+        raise TypeError(f"{what} returned {output.dtype}; what travels between stages must be a floating-point tensor")
+    if travels and output.dim() > _HEADER - 2:
+        raise ValueError(f"{what} returned {output.dim()} dimensions; at most {_HEADER - 2} can be sent")
+    if first is not None and (output.dtype, output.shape) != first:
+        expected, got = (f"{list(shape)} {dtype}" for dtype, shape in (first, (output.dtype, output.shape)))
+        raise ValueError(f"{what} returned {got}, but {expected} before: every micro-batch must give the same shape")

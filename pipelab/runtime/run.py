@@ -1,0 +1,225 @@
+"""run: Schedule + stages on real ranks -> Run, which holds the measured Timeline. What is asked for is checked here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..ir import Schedule, at_least, lower, require_schedule
+from ..simulate import Costs
+from .errors import RankState
+from .job import Job, Report
+from .ranks import Ranks
+from .result import Run, collect
+from .stages import require_separate
+
+if TYPE_CHECKING:
+    from .job import Batch, Loss, Optimizer, StageSource
+    from .worker import RankContext
+
+
+_A_BATCH = "a batch is a pair of tensors, (inputs, targets)"
+
+
+class Progress(NamedTuple):
+    """How far a run is. done and total count actions of all ranks and steps; where: what each rank is doing."""
+
+    done: int
+    total: int
+    where: tuple[str, ...]
+
+    @property
+    def fraction(self) -> float:
+        return self.done / self.total if self.total else 0.0
+
+
+def run(
+    schedule: Schedule,
+    stages: Sequence[StageSource] | None = None,
+    batches: Batch | Sequence[Batch] | None = None,
+    *,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
+    steps: int | None = None,
+    pace: Costs | None = None,
+    expert_ranks: int = 1,
+    overlap: bool = True,
+    check: bool = True,
+    device: str | None = None,
+    dtype: Any = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: threading.Event | None = None,
+    timeout: float = 600,
+    stall: float = 5,
+) -> Run:
+    """Train on real ranks: one process per rank, real tensors, real autograd, real messages.
+
+    A forward-only schedule (see :func:`pipelab.ir.forward_only`) infers instead, and returns the outputs.
+
+    stages     one nn.Module per stage of the schedule, or a function that makes it (called on the rank that holds it).
+               None: a small transformer on bytes.
+    batches    (inputs, targets) for every step, or a list of such pairs, one per step; each is cut along its first
+               dimension into the schedule's micro-batches. None: the sources of Python's standard library.
+               For inference targets may be None, or batches just tensors of inputs.
+    loss       (last stage's output, targets) -> mean over the micro-batch. None: cross entropy.
+    optimizer  parameters -> optimizer. None: AdamW at 3e-3.
+    steps      None: 1, or the length of the list of batches.
+    pace       Costs in milliseconds: every action does its real work and is then held to this duration
+    expert_ranks   so many ranks share each place in the pipeline: layers of experts (:class:`pipelab.moe.MoE`) are
+               spread over them, all else is copied, and each takes an equal share of every micro-batch. The Run's
+               figures per rank, and its timelines, are then of the first of these pipelines. Dropout is drawn by each
+               rank for its own share, so that the check can't repeat it.
+    overlap    False: what phased stages exchange is waited for at once, so that no computation hides it
+    check      compare losses and every gradient, or the outputs of inference, with one process's
+    device     "cuda" or "cpu". None: CUDA where there is a GPU for every rank, else the CPU.
+    dtype      of the model; None: float32
+    progress   called with a Progress at most ten times a second;  cancel: an event that ends the run when set
+    timeout, stall   seconds until the run, or ranks that all wait for each other, are given up
+
+    ScheduleError or ValueError for what can't run; a stage's own exception, with its rank's traceback in the notes;
+    RankDied, Deadlock, RankTimeout or Cancelled, all of them RankError, if ranks fail. No process is left behind.
+
+    >>> from pipelab import gpipe, run
+    >>> result = run(gpipe(2, 4))  # doctest: +SKIP
+    """
+    pressed = time.monotonic()
+    job = _job(schedule, stages, batches, loss, optimizer, steps, pace, expert_ranks, overlap, check, seed, dtype)
+    total = sum(map(len, job.schedule.programs)) * job.steps * expert_ranks
+    if pace is not None:  # a message that is held back for so long is no deadlock
+        stall += max((pace.message(boundary) for boundary in range(schedule.num_stages - 1)), default=0) / 1000
+
+    def report(states: list[RankState]) -> None:
+        if progress:
+            progress(
+                Progress(min(total, sum(s.done or 0 for s in states)), total, tuple(s.at or "starting" for s in states))
+            )
+
+    with Ranks(schedule.num_ranks * expert_ranks, device) as ranks:
+        reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=report, cancel=cancel)
+    return collect(schedule, job, reports, pressed)
+
+
+def _train(ctx: RankContext, job: Job) -> Report:
+    from .training import train  # torch is needed on the ranks only
+
+    return train(ctx, job)
+
+
+def _job(
+    schedule: Schedule,
+    stages: Sequence[StageSource] | None,
+    batches: Batch | Sequence[Batch] | None,
+    loss: Loss | None,
+    optimizer: Optimizer | None,
+    steps: int | None,
+    pace: Costs | None,
+    expert_ranks: int,
+    overlap: bool,
+    check: bool,
+    seed: int,
+    dtype: Any,
+) -> Job:
+    """Everything that can be wrong is found here, before a process is started."""
+    require_schedule(schedule)
+    lowered = lower(schedule)
+    if at_least(-(2**63), seed, "seed") >= 2**63:
+        raise ValueError(f"seed must fit in 64 bits; got {seed}")
+    for name, function in (("loss", loss), ("optimizer", optimizer)):
+        if function is not None and not callable(function):
+            raise ValueError(f"{name} must be a function; got {function!r}")
+    if dtype is not None and not getattr(dtype, "is_floating_point", False):
+        raise ValueError(f"dtype must be a floating-point type, such as torch.float64; got {dtype!r}")
+    if pace is not None:
+        if not isinstance(pace, Costs):
+            raise ValueError(f"pace must be Costs in milliseconds, such as Costs(10, 10, 10); got {pace!r}")
+        pace.require_stages(schedule.num_stages)
+        if pace.blocking_sends:
+            raise ValueError("blocking_sends can be simulated only: a real run always sends asynchronously")
+    if stages is not None:
+        stages = _listed(stages, "stages must be a list of modules, or of functions that make them")
+        if len(stages) != schedule.num_stages:
+            raise ValueError(f"{schedule.name} has {schedule.num_stages} stages; the list of stages has {len(stages)}")
+        if wrong := [stage for stage in stages if not callable(stage)]:
+            raise ValueError(f"a stage must be an nn.Module or a function that makes one; got {wrong[0]!r}")
+        require_separate(enumerate(stages))
+    at_least(1, expert_ranks, "expert_ranks")
+    if expert_ranks > 1 and not schedule.training:
+        raise ValueError(f"expert_ranks must be 1 for a forward-only schedule; got {expert_ranks}")
+    pairs, steps = _batches(batches, steps, schedule.num_microbatches, schedule.training, expert_ranks)
+    return Job(
+        lowered,
+        stages if stages is not None else partial(_default_stages, schedule.num_stages, seed),
+        pairs if pairs is not None else partial(_default_batches, schedule.num_microbatches, steps, seed),
+        steps,
+        loss,
+        optimizer,
+        pace,
+        check,
+        seed,
+        dtype,
+        rehearse=stages is None,
+        expert_ranks=expert_ranks,
+        overlap=overlap,
+    )
+
+
+def _batches(
+    batches: Any, steps: int | None, microbatches: int, training: bool, expert_ranks: int = 1
+) -> tuple[list[Batch] | None, int]:
+    """(one pair per step or None, steps)."""
+    if steps is not None:
+        at_least(1, steps, "steps")
+    if batches is None:
+        return None, steps or 1
+    if hasattr(batches, "shape") or (isinstance(batches, tuple) and len(batches) == 2 and hasattr(batches[0], "shape")):
+        pairs = [batches] * (steps or 1)
+    else:
+        pairs = _listed(batches, _A_BATCH)
+        if not pairs:
+            raise ValueError("the list of batches is empty")
+        if steps is not None and steps > len(pairs):
+            raise ValueError(f"{steps} steps need {steps} batches; got {len(pairs)}")
+        pairs = pairs[:steps]
+    pairs = [(batch, None) if hasattr(batch, "shape") else tuple(_listed(batch, _A_BATCH)) for batch in pairs]
+    for pair in pairs:
+        if len(pair) != 2 or not hasattr(pair[0], "shape") or not (pair[1] is None or hasattr(pair[1], "shape")):
+            raise ValueError(f"{_A_BATCH}; got {tuple(type(each).__name__ for each in pair)}")
+        inputs, targets = pair
+        if targets is None and training:
+            raise ValueError("training needs batches of (inputs, targets); got inputs only")
+        if targets is not None and len(inputs) != len(targets):
+            raise ValueError(f"a batch has {len(inputs)} inputs, but {len(targets)} targets")
+        parts = microbatches * expert_ranks
+        if not len(inputs) or len(inputs) % parts:
+            near = max(1, round(len(inputs) / parts)) * parts
+            shared = f", each for {expert_ranks} ranks," if expert_ranks > 1 else ""
+            raise ValueError(
+                f"{microbatches} micro-batches{shared} don't divide a batch of {len(inputs)}: "
+                f"all must be of one size, as for example with a batch of {near}"
+            )
+    if len({tuple(None if each is None else each.shape for each in pair) for pair in pairs}) > 1:
+        raise ValueError("every step's batch must have the same shape")
+    return pairs, len(pairs)
+
+
+def _listed(value: Any, wanted: str) -> list[Any]:
+    try:
+        return list(value)
+    except TypeError:
+        raise ValueError(f"{wanted}; got {value!r}") from None
+
+
+def _default_stages(num_stages: int, seed: int) -> Sequence[StageSource]:
+    from ..models import transformer_stages
+
+    return transformer_stages(num_stages, width=32, seed=seed)
+
+
+def _default_batches(microbatches: int, steps: int, seed: int) -> Sequence[Batch]:
+    from ..models import batches
+
+    return batches(2 * microbatches, steps=steps, seed=seed)

@@ -1,0 +1,98 @@
+"""DualPipe: micro-batches enter at both ends, so that a rank always has a forward to overlap with a backward."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from ..ir import Action, Schedule, at_least, bidirectional
+from ..ir.action import OVERLAP
+from .phases import all_at_once, stream, turns
+
+
+@all_at_once
+def dualpipe(ranks: int, microbatches: int) -> Schedule:
+    """DualPipe (DeepSeek-V3, arXiv 2412.19437): half of the micro-batches go down the ranks, the other half up.
+
+    Every rank holds a stage of each direction, so that every parameter is there twice, and at most P+1 activations. In
+    the steady phase each forward is overlapped with a backward of the other direction (F&B). Bubble (P/2-1)(F&B+B-3W)
+    where F = I = W. ValueError unless P is even, and M even and at least 2P.
+
+    >>> for program in dualpipe(2, 4).programs:
+    ...     print(*program)
+    0F0 1F2 0F1 1B2 (1F3;0B0)OVERLAP_F_B 1B3 0I1 0W1
+    0F2 1F0 0F3 1B0 (1F1;0B2)OVERLAP_F_B 1B1 0I3 0W3
+    """
+    placement = bidirectional(ranks)
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
+    require_sizes(ranks, microbatches)
+    half = ranks // 2
+    down, up = range(microbatches // 2), range(microbatches // 2, microbatches)
+    programs = (
+        eight_phases(half, rank, down, up) if rank < half else eight_phases(half, ranks - 1 - rank, up, down)
+        for rank in range(ranks)
+    )
+    return Schedule("dualpipe", placement, microbatches, tuple(programs))
+
+
+def require_sizes(ranks: int, microbatches: int) -> None:
+    """ValueError for what DualPipe is not made for, with the nearest that it is."""
+    _require_even("ranks", ranks, "the second half of them mirrors the first")
+    require_full("DualPipe", ranks, microbatches)
+    _require_even("micro-batches", microbatches, "as many go up as down")
+
+
+def require_full(name: str, ranks: int, microbatches: int) -> None:
+    """ValueError where micro-batches are too few for the steady phase."""
+    if microbatches < 2 * ranks:
+        needed = f"at least {2 * ranks} micro-batches for {ranks} ranks"
+        raise ValueError(f"{name} needs {needed} (2P, or no rank gets to its steady phase); got {microbatches}")
+
+
+def _require_even(what: str, count: int, why: str) -> None:
+    if count % 2:
+        nearest = f"{count - 1} or {count + 1}" if count > 1 else "2"
+        raise ValueError(f"DualPipe needs an even number of {what} ({why}): {nearest}; got {count}")
+
+
+def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[Action, ...]:
+    """A rank's program in the eight phases of DeepSeek's DualPipe, which DualPipeV shares.
+
+    half        ranks on the way from where micro-batches enter to the middle (of DualPipeV: to the fold)
+    depth       of this rank on that way: 0 where they enter, half - 1 in the middle
+    near, far   the micro-batches that come to this rank before the middle, for stage `depth`, and those that come after
+                it, for stage 2·half - 1 - depth
+    """
+    deeper = half - 1 - depth  # ranks between this one and the middle
+    f0, b0 = stream("F", depth, near), stream("B", depth, near)
+    f1, b1 = stream("F", 2 * half - 1 - depth, far), stream("B", 2 * half - 1 - depth, far)
+    late: deque[Action] = deque()  # weight gradients put off
+    i0, i1, w = _split(b0, late), _split(b1, late), iter(late.popleft, None)
+    f0b1, f1b0 = map(_overlapped, f0, b1), map(_overlapped, f1, b0)
+    return (
+        # 1, 2. Micro-batches of one direction come in, then of both.
+        *turns(2 * deeper, f0),
+        *turns(depth + 1, f0, f1),
+        # 3. The first gradients, split: the next rank has nothing else to do than to wait for them.
+        *turns(deeper, i1, w, f1),
+        # 4. Steady. In the middle the first two are not overlapped, so that the first gradient of all leaves sooner.
+        *(turns(1, f0b1, f1b0) if deeper else turns(1, f0, b1, f1b0)),
+        *turns(len(near) - half - deeper - 1, f0b1, f1b0),
+        # 5, 6. No micro-batch is left to come in from the near side, then from neither. Half of the backwards without a
+        # forward are whole, half are split,
+        *turns(deeper, b1, f1b0),
+        *turns(1, *([b1, b0] * half)[: depth + 1]),
+        *turns(1, *([i1, i0] * half)[depth + 1 : 2 * depth + 2]),
+        # 7, 8. so that there are W to do while the last gradients come back.
+        *turns(deeper, w, i0),
+        *turns(depth + 1, w),
+    )
+
+
+def _split(backwards: Iterator[Action], late: deque[Action]) -> Iterator[Action]:
+    """The input half of each backward, when it is asked for; its weight half is then put off."""
+    for _, stage, microbatch, _ in backwards:
+        late.append(Action("W", stage, microbatch))
+        yield Action("I", stage, microbatch)
+
+
+def _overlapped(forward: Action, backward: Action) -> Action:
+    return Action(OVERLAP, forward.stage, forward.microbatch, (forward, backward))

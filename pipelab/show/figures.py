@@ -1,0 +1,109 @@
+"""Figures: what a timeline comes to, as text for a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..timeline import Timeline
+
+#: What each figure means, with its denominator: shown where the reader points at its name.
+MEANING = {
+    "makespan": "from the first action's start to the last one's end, over all ranks",
+    "bubble fraction": "idle time of all ranks / (ranks · makespan)",
+    "bubble / ideal": "idle time of all ranks / their busy time: the other convention in the literature",
+    "idle per rank": "makespan minus busy time, rank by rank",
+    "idle in warm-up, steady, drain": "the same, all ranks together: before a rank's first backward, until its last "
+    "forward's end, and after it",
+    "exposed communication": "time in which a rank communicates and computes nothing, rank by rank",
+    "peak activations": "the most activations that a rank holds at once, each of one stage and micro-batch, rank by "
+    "rank",
+    "peak in shares of a rank": "the same, counted in what one micro-batch leaves in a rank's share of the model: with "
+    "two stages per rank, an activation of one of them is half of that",
+    "messages": "between ranks: activations and their gradients",
+}
+
+
+def figures_table(timeline: Timeline, in_shares: bool = False) -> list[tuple[str, str]]:
+    """(name, value) of every figure of a timeline, ready to be shown. The names are those of MEANING.
+
+    in_shares: the peak of activations also in a unit in which schedules with stages of different lengths compare.
+
+    >>> from pipelab import gpipe, simulate
+    >>> figures_table(simulate(gpipe(4, 8)))[:2]
+    [('makespan', '33'), ('bubble fraction', '27.3 %')]
+    """
+    unit = f" {timeline.unit}" if timeline.unit else ""
+    by_phase = [sum(phase) for phase in zip(*timeline.idle_by_phase, strict=True)]
+    table = [
+        ("makespan", f"{number(timeline.makespan)}{unit}"),
+        ("bubble fraction", percent(timeline.bubble_fraction)),
+        ("bubble / ideal", percent(timeline.bubble_over_ideal)),
+        ("idle per rank", _listed(timeline.idle, unit)),
+        ("idle in warm-up, steady, drain", _listed(by_phase, unit)),
+    ]
+    if any(timeline.exposed_communication):
+        table.append(("exposed communication", _listed(timeline.exposed_communication, unit)))
+    table.append(("peak activations", _listed(timeline.peak_activations)))
+    if in_shares:
+        shares = (peak / _parts(timeline) for peak in timeline.peak_activations)
+        table.append(("peak in shares of a rank", _listed(shares)))
+    return [*table, ("messages", str(_messages(timeline)))]
+
+
+def has_short_stages(timeline: Timeline) -> bool:
+    """Is a stage only a part of what a rank holds of the model?"""
+    return _parts(timeline) > 1
+
+
+def _parts(timeline: Timeline) -> int:
+    """Into which a rank's share of the model is cut."""
+    return max(1, timeline.causes.num_stages // max(1, timeline.num_ranks))
+
+
+def _messages(timeline: Timeline) -> int:
+    """Between two ranks: a forward's to the next stage, a backward's to the one before."""
+    forward, backward = {}, {}
+    for (kind, stage, microbatch), (rank, _) in timeline.causes.producers.items():
+        if kind == "F":
+            forward[stage, microbatch] = rank
+        elif kind in "BI":
+            backward[stage, microbatch] = rank
+    down = sum(forward.get((stage + 1, m), rank) != rank for (stage, m), rank in forward.items())
+    return down + sum(backward.get((stage - 1, m), rank) != rank for (stage, m), rank in backward.items())
+
+
+def number(value: Any) -> str:
+    """At most four digits that tell something: 33, 22.8, 331.2, 0.0625.
+
+    >>> number(22.799999), number(1331.2)
+    ('22.8', '1331')
+    """
+    value = float(value)
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.4g}"
+
+
+def percent(value: Any) -> str:
+    """A fraction as a percentage."""
+    return f"{100 * float(value):.1f} %"
+
+
+def kilobytes(value: float) -> str:
+    """Bytes, in kB or MB."""
+    return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.0f} kB"
+
+
+def _listed(values: Iterable[Any], unit: str = "") -> str:
+    """One number where all are the same, for then it says more; else all of them, in groups of equal neighbours."""
+    texts = [number(value) for value in values]
+    if len(texts) > 1 and len(set(texts)) == 1:
+        return f"{texts[0]}{unit} each"
+    groups: list[list[Any]] = []
+    for text in texts:
+        if groups and groups[-1][0] == text and len(texts) > 8:
+            groups[-1][1] += 1
+        else:
+            groups.append([text, 1])
+    return " · ".join(text if times == 1 else f"{text} ({times}×)" for text, times in groups) + unit

@@ -1,0 +1,46 @@
+"""Palette: one colour for each kind of action in every picture, safe for colour-blind readers, and never alone.
+
+Colours differ in lightness too. Where an action is wide enough it has its micro-batch's number; where not, backwards
+are hatched.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..ir.action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD
+
+COMM = "comm"  # whatever runs on the communication stream
+
+
+class Style(NamedTuple):
+    """How one kind of action is drawn, and its name in a legend."""
+
+    colour: str
+    hatched: bool
+    name: str
+
+
+STYLES = {
+    FORWARD: Style("#8CC4EC", False, "F  forward"),
+    BACKWARD: Style("#E8884A", True, "B  backward"),
+    BACKWARD_INPUT: Style("#F3BE55", True, "I  backward for the input"),
+    BACKWARD_WEIGHT: Style("#4FAE8A", True, "W  backward for the weights"),
+    COMM: Style("#8A93A3", False, "communication"),
+}
+OVERLAP = "#7B4FA3"  # the frame around an overlapped pair
+LABEL = "#10202E"  # on all of the colours above
+INK = "#787878"  # text and axes of saved pictures: readable on a white page and on a black one
+TRACK = "#9AA0A630"  # an idle rank: the row's bare track
+
+CHUNK_TINT = 0.55  # how far the last of a rank's chunks is on its way to white
+
+
+def tinted(colour: str, amount: float) -> str:
+    """The colour mixed with that much white.
+
+    >>> tinted("#000000", 0.5)
+    '#808080'
+    """
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (255 - part) * amount):02X}" for part in parts)

@@ -1,0 +1,74 @@
+"""Picture: a matplotlib figure that shows itself in a notebook, without pyplot and its global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+
+from .palette import INK
+
+_DPI = 170  # pixels per inch of the file
+_SHOWN_DPI = 96  # in a notebook, which so has pixels to spare for sharp screens
+_LEFT, _RIGHT, _ABOVE, _BELOW = 0.62, 0.12, 0.3, 0.5  # inches around the panels
+
+
+class Picture(Figure):
+    """Panels of given heights, one above the other, on one time axis. All sizes are in inches.
+
+    The ground is transparent, and the ink such that a light page and a dark one both show it. Margins are fixed: to let
+    matplotlib find them takes as long as drawing a thousand actions.
+    """
+
+    def __init__(self, width: float, panels: Sequence[float]) -> None:
+        height = sum(panels) + _ABOVE * len(panels) + _BELOW
+        super().__init__(figsize=(width, height), dpi=100)
+        self.set_facecolor("none")
+        self.panel_width = width - _LEFT - _RIGHT
+        self.panels: list[Axes] = []
+        upper = height
+        for panel in panels:
+            upper -= _ABOVE + panel
+            place = (_LEFT / width, upper / height, self.panel_width / width, panel / height)
+            self.panels.append(self.add_axes(place, sharex=self.panels[0] if self.panels else None))
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        file = BytesIO()
+        self.savefig(file, format="png", dpi=_DPI)
+        return file.getvalue()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
+        width, height = self.get_size_inches() * _SHOWN_DPI
+        size = {"width": round(width), "height": round(height)}
+        return {"image/png": self.png(), "text/plain": "<a picture>"}, {"image/png": size}
+
+
+def picture_formats() -> tuple[str, ...]:
+    """The endings of files that a picture can be saved to, such as png."""
+    return tuple(FigureCanvasBase.get_supported_filetypes())
+
+
+def legend_below(axes: Axes, handles: Sequence[Artist]) -> None:
+    """What the colours mean, in one row below the time axis."""
+    height = axes.get_position().height * axes.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
+    legend = axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.0, -0.24 / height),
+        ncols=max(1, len(handles)),
+        fontsize=8,
+        frameon=False,
+        handlelength=1.0,
+        handleheight=1.0,
+        borderpad=0.0,
+        borderaxespad=0.0,
+        columnspacing=1.2,
+    )
+    for text in legend.get_texts():
+        text.set_color(INK)

@@ -1,0 +1,143 @@
+"""Phases, simulated: what a forward, a backward and an overlapped pair of them take on two streams.
+
+A stage's forward is `exchanges` computations, each followed by an exchange, which the next computation needs; its
+backward is the same way back, where each computation's part for the weights comes after the exchange has started. The
+coroutines here pause where the real ones of :mod:`pipelab.runtime.overlap` do, and both are driven by `take_turns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from ..ir import Action, at_least
+from ..timeline import Span, Timeline
+from .costs import Costs, divided
+
+_Result = TypeVar("_Result")
+Turns = Generator[None, None, _Result]  # a coroutine that pauses while its rows travel
+
+
+def take_turns(*coroutines: Turns[Any]) -> list[Any]:
+    """Each in turn as far as its next pause, until all are over; what they return."""
+    results: list[Any] = [None] * len(coroutines)
+    running = dict(enumerate(coroutines))
+    while running:
+        for number, coroutine in list(running.items()):
+            try:
+                next(coroutine)
+            except StopIteration as end:
+                results[number] = end.value
+                del running[number]
+    return results
+
+
+class PhaseCosts(NamedTuple):
+    """What phases cost: the F, I and W of one computation, and one exchange in F and in B."""
+
+    forward: Any
+    backward_input: Any
+    backward_weight: Any
+    forward_exchange: Any
+    backward_exchange: Any
+
+    @classmethod
+    def of(cls, costs: Costs, stage: int, exchanges: int) -> PhaseCosts:
+        """A stage's costs, dealt evenly to its computations and its exchanges.
+
+        >>> PhaseCosts.of(Costs(4, 8, 4, forward_comm=8, backward_input_comm=12), 0, exchanges=4)
+        PhaseCosts(forward=1, backward_input=2, backward_weight=1, forward_exchange=2, backward_exchange=3)
+        """
+        at_least(0, exchanges, "exchanges")
+        (f, f_comm), (i, i_comm), (w, w_comm) = (costs.split(kind, stage) for kind in "FIW")
+        if not exchanges:  # there is nothing else that it could be
+            f, i, w = f + f_comm, i + i_comm, w + w_comm
+        return cls(*(divided(cost, max(1, exchanges)) for cost in (f, i, w, f_comm, i_comm + w_comm)))
+
+    def scaled(self, factor: float) -> PhaseCosts:
+        """In another unit."""
+        return PhaseCosts(*(float(cost) * factor for cost in self))
+
+
+@dataclass(frozen=True)
+class PhaseTimes:
+    """What one stage takes, in the unit of its costs.
+
+    forward, backward   each alone; the weights' part of the backward may hide an exchange
+    serial              both with every exchange waited for at once: the sum of everything
+    overlapped          both as one action;  exposed: its communication that no computation hides
+    timeline            of the overlapped pair
+    """
+
+    forward: Any
+    backward: Any
+    serial: Any
+    overlapped: Any
+    exposed: Any
+    timeline: Timeline
+
+
+def phase_times(costs: Costs, exchanges: int, stage: int = 0) -> PhaseTimes:
+    """Simulate one stage's forward and backward, phase by phase.
+
+    The larger of all computation and all communication, as :class:`Costs` has it, is what the pair comes near to: it is
+    missed by what the first and the last exchange can't hide behind.
+
+    >>> times = phase_times(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), exchanges=8)
+    >>> times.serial, times.overlapped, times.exposed
+    (48, Fraction(49, 2), Fraction(1, 2))
+    """
+    phases = PhaseCosts.of(costs, stage, exchanges)
+    f, b = Action("F", stage, 1), Action("B", stage, 0)
+    forward, backward = _Clock(f), _Clock(b)
+    take_turns(forward.forward(phases, exchanges))
+    take_turns(backward.backward(phases, exchanges))
+    clock = _Clock(Action.overlap(f, b))
+    take_turns(clock.backward(phases, exchanges), clock.forward(phases, exchanges))
+    timeline = Timeline.from_spans(clock.spans, "overlapped", 1)
+    serial = costs.duration("F", stage) + costs.duration("B", stage)
+    exposed = timeline.exposed_communication[0]
+    return PhaseTimes(forward.compute, backward.compute, serial, timeline.makespan, exposed, timeline)
+
+
+class _Clock:
+    """Two streams, each as far as it has got."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+        self.compute = self.comm = 0
+        self.spans: list[Span] = []
+
+    def _work(self, cost: Any) -> None:
+        start, self.compute = self.compute, self.compute + cost
+        if cost:
+            self.spans.append(Span(0, "compute", self.action, start, self.compute))
+
+    def _start(self, cost: Any) -> Any:
+        """When what is let go now will have come."""
+        start = max(self.compute, self.comm)
+        self.comm = start + cost
+        if cost:
+            self.spans.append(Span(0, "comm", self.action, start, self.comm))
+        return self.comm
+
+    def forward(self, phases: PhaseCosts, exchanges: int) -> Turns[None]:
+        for _ in range(exchanges):
+            self._work(phases.forward)
+            come = self._start(phases.forward_exchange)
+            yield
+            self.compute = max(self.compute, come)
+        if not exchanges:
+            self._work(phases.forward)
+
+    def backward(self, phases: PhaseCosts, exchanges: int) -> Turns[None]:
+        for number in range(max(1, exchanges)):
+            if exchanges:
+                come = self._start(phases.backward_exchange)
+                if number:
+                    self._work(phases.backward_weight)
+                yield
+                self.compute = max(self.compute, come)
+            self._work(phases.backward_input)
+        self._work(phases.backward_weight)

@@ -1,0 +1,167 @@
+"""Works: what the streams of a profiled program did, each piece of work with the annotation that it was launched in."""
+
+from __future__ import annotations
+
+import re
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+import numpy as np
+
+from .recording import COLLECTIVE, Recording, Table
+
+COMPUTATION, COMMUNICATION, COPY = range(3)
+ROLES = ("computation", "communication", "host copy")
+
+#: In names of kernels that communicate, in either case: NCCL and its kin, DeepEP, PyTorch's own, copies between GPUs.
+COMMUNICATION_KERNELS = "|".join(
+    ["[nr]ccl", "nvshmem", "deep_?ep", "::ep::", "all_?to_?all", "all_?reduce", "all_?gather", "reduce_?scatter"]
+    + ["send_?recv", "cross_device_reduce", "Memcpy PtoP"]
+)
+_HOST_COPY = re.compile("Memcpy.*(HtoD|DtoH|HostToDevice|DeviceToHost)")
+_MOSTLY = 0.9  # of its time, and a stream is there for communication
+
+
+class Works(NamedTuple):
+    """One entry per piece of work, by start: kernels, copies and fills on GPUs; without any GPU, operators on the CPU.
+
+    start, end   [works] int, ns since the first start
+    stream       [works] int, an index into `streams`: (device, stream)
+    role         [works] int, an index into ROLES
+    name, category, annotation
+                 [works] int, indices into `names`. annotation: of the innermost around the launch, -1 for none
+    occurrence   [works] int, tells annotations of one name apart, in the order in which they begin; -1 for none
+    lost         how many of them have no launch in the trace
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    stream: np.ndarray
+    role: np.ndarray
+    name: np.ndarray
+    category: np.ndarray
+    annotation: np.ndarray
+    occurrence: np.ndarray
+    streams: tuple[tuple[int | str, int | str], ...]
+    names: tuple[str, ...]
+    lost: int
+
+
+def works(recording: Recording, communication: str | None = None) -> Works:
+    """The work that a recording shows. communication: a regular expression for names of kernels that communicate."""
+    names, streams = tuple(recording.names), tuple(recording.streams)
+    on_gpu = bool(len(recording.gpu) or recording.launched)
+    table = recording.gpu if on_gpu else recording.cpu
+    collective = table["category"] == recording.names.get(COLLECTIVE, -1)
+    order = np.argsort(table["start"], kind="stable") if on_gpu else _outermost(table, collective)
+    start, end, stream, name, category = (table[key][order] for key in ("start", "end", "stream", "name", "category"))
+    if on_gpu:
+        role = _roles(names, communication or COMMUNICATION_KERNELS)[name]
+        _give_streams_one_role(role, end - start, stream, streams)
+        launch, found = _launches(recording.launches, table["correlation"][order])
+        time, thread = (recording.launches[key][launch] for key in ("start", "stream"))
+    else:
+        role = np.where(collective[order], COMMUNICATION, COMPUTATION)
+        found = np.ones(len(order), dtype=bool)
+        time, thread = start.copy(), stream.copy()
+        _to_calls(time, thread, recording.starts, np.where(role == COMMUNICATION, name, -1), names)
+    around, label = _around(recording.annotations, time, thread)
+    occurrence, annotation = np.full((2, len(order)), -1)
+    occurrence[found], annotation[found] = around, label
+    first = start[0] if len(start) else 0
+    columns = start - first, end - first, stream, role, name, category, annotation, occurrence
+    return Works(*columns, streams, names, int((~found).sum()))
+
+
+def _outermost(cpu: Table, collective: np.ndarray) -> np.ndarray:
+    """By start, the operators that no other one on their thread called, and all collectives."""
+    start, end, stream = cpu["start"], cpu["end"], cpu["stream"]
+    order, keep = np.lexsort((-end, start)), collective.copy()
+    for thread in np.unique(stream):
+        mine = order[((stream == thread) & ~collective)[order]]
+        before = np.maximum.accumulate(end[mine])[:-1]
+        keep[mine[:1]] = True
+        keep[mine[1:]] = (start[mine[1:]] >= before) | (end[mine[1:]] > before)
+    return order[keep[order]]
+
+
+def _roles(names: tuple[str, ...], communication: str) -> np.ndarray:
+    """One per name."""
+    communicates = re.compile(communication, re.IGNORECASE).search
+    roles = (COMMUNICATION if communicates(n) else COPY if _HOST_COPY.search(n) else COMPUTATION for n in names)
+    return np.fromiter(roles, dtype=int, count=len(names))
+
+
+def _give_streams_one_role(role: np.ndarray, length: np.ndarray, stream: np.ndarray, streams: tuple) -> None:
+    """On a stream that is there for communication all is some but host copies: casts before a dispatch, say.
+
+    A device has such a stream only beside others: on its only one, kernels are told apart by their names.
+    """
+    total = np.bincount(stream, length, len(streams))
+    share = np.bincount(stream, length * (role == COMMUNICATION), len(streams)) / np.maximum(total, 1)
+    computing = {streams[each][0] for each in np.flatnonzero((total > 0) & (share < _MOSTLY))}
+    of_communication = [share[i] >= _MOSTLY and device in computing for i, (device, _) in enumerate(streams)]
+    role[np.array(of_communication, dtype=bool)[stream] & (role == COMPUTATION)] = COMMUNICATION
+
+
+def _launches(launches: Table, correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(launch, found): whether each piece of work has a launch, and of those that have, which."""
+    known = launches["correlation"]
+    order = np.argsort(known, kind="stable")
+    at = np.searchsorted(known, correlation, sorter=order)
+    found = (correlation != 0) & (at < len(known))
+    found[found] = known[order[at[found]]] == correlation[found]
+    return order[at[found]], found
+
+
+def _to_calls(time: np.ndarray, thread: np.ndarray, calls: Table, name: np.ndarray, names: tuple[str, ...]) -> None:
+    """Put each collective of the CPU to the time and thread of the call that made it. name: [works], -1 for operators.
+
+    The profiler doesn't tie the two. Calls wait in a queue, which keeps their order: the n-th collective of a kind is
+    the n-th call's, where there are as many of both.
+    """
+    order = np.argsort(calls["start"], kind="stable")
+    called = calls["name"][order]
+    kinds: dict[str, list[int]] = {}
+    for number in {*name.tolist(), *called.tolist()} - {-1}:
+        kinds.setdefault(_kind(names[number]), []).append(number)
+    for numbers in kinds.values():
+        done, made = np.flatnonzero(np.isin(name, numbers)), order[np.isin(called, numbers)]
+        if len(done) == len(made):
+            time[done], thread[done] = calls["start"][made], calls["stream"][made]
+
+
+def _kind(name: str) -> str:
+    """What c10d::alltoall_base_ and gloo:all_to_all have in common: alltoall."""
+    return "".join(filter(str.isalpha, name.rpartition(":")[2])).removesuffix("base")
+
+
+def _around(annotations: Table, time: np.ndarray, thread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(occurrence, name) of the innermost annotation around each time on each thread; -1 for none.
+
+    Where the thread itself has none, that of any thread: autograd launches from threads of its own, while the program
+    waits for it inside the annotation.
+    """
+    order = np.lexsort((-annotations["end"], annotations["start"]))
+    start, end, threads, names = (annotations[key][order] for key in ("start", "end", "stream", "name"))
+    found = _innermost(start, end, np.arange(len(order)), time)
+    for each in np.unique(threads):
+        mine, theirs = thread == each, np.flatnonzero(threads == each)
+        own = _innermost(start[theirs], end[theirs], theirs, time[mine])
+        found[mine] = np.where(own < 0, found[mine], own)
+    return found, np.append(names, -1)[found]
+
+
+def _innermost(start: np.ndarray, end: np.ndarray, number: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Of intervals ordered by start, the number of the one that began last of those around each time; -1 for none."""
+    edges = np.unique(np.concatenate([start, end]))
+    after = [-1]  # which one it is from each edge on, and before the first
+    begun, open_ = 0, []  # type: int, list[tuple[int, int]]
+    for edge in edges.tolist():
+        while begun < len(start) and start[begun] <= edge:
+            heappush(open_, (-begun, int(end[begun])))
+            begun += 1
+        while open_ and open_[0][1] <= edge:
+            heappop(open_)
+        after.append(int(number[-open_[0][0]]) if open_ else -1)
+    return np.array(after)[np.searchsorted(edges, time, side="right")]

@@ -1,0 +1,273 @@
+"""A real JupyterLab and a real Chromium for tests: open a notebook, run it, move a slider, press a button, look.
+
+    with Lab(folder) as lab, Browser(chromium) as browser:
+        notebook = browser.open(lab, "03_1f1b.ipynb")
+        notebook.run_all()
+        notebook.press("Micro-batches", "ArrowRight", times=3)
+
+Lab is the running interpreter's, on loopback, apart from the user's own Jupyter settings; nothing is saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.sync_api import Locator, Page, sync_playwright
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+    # A page that nobody looks at must not be slowed down.
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "@jupyterlab/notebook-extension/tracker": {
+        "windowingMode": "none",  # every cell is in the page, seen or not
+        "maxNumberOutputs": 500,
+        "autoStartDefaultKernel": True,
+        "kernelShutdown": False,
+    },
+    "@jupyterlab/apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+}
+OPENED = """() => { const widget = window.jupyterapp?.shell.currentWidget, session = widget?.sessionContext;
+    return !!(widget?.content?.widgets && widget.context.isReady && session.isReady
+              && session.session?.kernel?.status === 'idle'); }"""
+RUN_ALL = """() => { window.ran = false;
+    window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => window.ran = true); }"""
+# The kernel's status can read idle between two cells: no prompt may show [*] either, for a while on end.
+IDLE = """() => { const widget = window.jupyterapp.shell.currentWidget, kernel = widget.sessionContext.session?.kernel;
+    if (kernel?.status === 'dead' || kernel?.status === 'autorestarting') return 'dead';
+    const waiting = [...widget.node.querySelectorAll('.jp-InputPrompt')].some(e => e.textContent.includes('*'));
+    if (kernel?.status !== 'idle' || waiting || window.ran === false) { window.idleSince = 0; return false; }
+    window.idleSince ||= performance.now();
+    return performance.now() - window.idleSince > 400 && 'idle'; }"""
+COMPLAINTS = r"""() => {
+    const found = [], say = (i, text) => found.push(`cell ${i}: ` + text.replace(/\x1b\[[\d;]*m/g, ''));
+    window.jupyterapp.shell.currentWidget.content.widgets.forEach((cell, i) => {
+        if (cell.model.type !== 'code') return;
+        const { outputs, execution_count, source } = cell.model.toJSON();
+        if (String(source).trim() && !execution_count) say(i, 'did not run');
+        for (const o of outputs) {
+            if (o.output_type === 'error') say(i, `${o.ename}: ${o.evalue}\n${o.traceback.join('\n')}`);
+            if (o.name === 'stderr') say(i, 'on stderr: ' + [o.text].flat().join('')); }
+        for (const e of cell.node.querySelectorAll('.jp-OutputArea-output'))
+            if (/Error displaying widget|Loading widget|Failed to load model/.test(e.textContent))
+                say(i, e.textContent.slice(0, 200)); });
+    return found; }"""
+
+
+def find_chromium() -> str | None:
+    """The path of a Chromium or Chrome: $CHROMIUM, the system's, or the one of `playwright install chromium`."""
+    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    macs = [f"/Applications/{name}.app/Contents/MacOS/{name}" for name in ("Google Chrome", "Chromium")]
+    for name in [os.environ.get("CHROMIUM"), *names, *macs]:
+        if name and (path := shutil.which(name)):
+            return path
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
+
+
+class Lab:
+    """A JupyterLab server over a folder, for the length of a `with`. Its kernels end with it."""
+
+    def __init__(self, folder: Path, start_timeout: float = 90) -> None:
+        self.folder, self.start_timeout = folder, start_timeout
+        self.token = secrets.token_hex(16)
+
+    def __enter__(self) -> Lab:
+        self._own = Path(tempfile.mkdtemp(prefix="pipelab-lab-"))
+        for name, values in SETTINGS.items():
+            file = self._own / "settings" / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        folders = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
+        env = {
+            **{key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")},
+            **{f"JUPYTER_{key}": str(self._own / value) for key, value in folders.items()},
+            "JUPYTERLAB_SETTINGS_DIR": str(self._own / "settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self._own / "workspaces"),
+            "IPYTHONDIR": str(self._own / "ipython"),
+            "JUPYTER_PREFER_ENV_PATH": "1",
+        }
+        options = [
+            "--no-browser",
+            "--allow-root",
+            "--expose-app-in-browser",
+            f"--ServerApp.root_dir={self.folder}",
+            f"--ServerApp.port={port}",
+            "--ServerApp.ip=127.0.0.1",
+            "--ServerApp.port_retries=0",
+            f"--IdentityProvider.token={self.token}",
+            "--LabApp.extension_manager=readonly",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.news_url=None",
+        ]
+        with open(self._own / "log", "wb") as log:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", *options],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end = time.monotonic() + self.start_timeout
+        while time.monotonic() < end and self._server.poll() is None:
+            with contextlib.suppress(OSError):
+                self.api("GET", "status")
+                return self
+            time.sleep(0.1)
+        log_text = (self._own / "log").read_text(errors="replace")[-3000:]
+        self.__exit__()
+        raise RuntimeError(f"JupyterLab did not start:\n{log_text}")
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(OSError):
+            for kernel in self.api("GET", "kernels"):
+                self.api("DELETE", f"kernels/{kernel['id']}")
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self._server.pid, signum)
+                self._server.wait(10)
+        shutil.rmtree(self._own, ignore_errors=True)
+
+    def api(self, method: str, path: str) -> Any:
+        """The server's answer to a call of its REST interface."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.url}/api/{path}", method=method, headers=headers)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return json.loads(answer.read() or "null")
+
+    def restart_kernels(self) -> None:
+        """What «Restart Kernel» does, for every kernel."""
+        for kernel in self.api("GET", "kernels"):
+            self.api("POST", f"kernels/{kernel['id']}/restart")
+
+    def processes_of_kernels(self) -> list[psutil.Process]:
+        """All that the kernels have started, and what those have started."""
+        kernels = psutil.Process(self._server.pid).children()
+        return [process for kernel in kernels for process in kernel.children(recursive=True)]
+
+
+class Browser:
+    """A headless Chromium, for the length of a `with`. It reaches nothing but this machine."""
+
+    def __init__(self, executable: str) -> None:
+        self.executable = executable
+
+    def __enter__(self) -> Browser:
+        self._playwright = sync_playwright().start()
+        self._chromium = self._playwright.chromium.launch(executable_path=self.executable, args=CHROMIUM_FLAGS)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._chromium.close()
+        self._playwright.stop()
+
+    def open(self, lab: Lab, path: str) -> Notebook:
+        """The notebook at that path below Lab's folder, open and with an idle kernel."""
+        page = self._chromium.new_page(viewport={"width": 1400, "height": 1000})
+        return Notebook(page, f"{lab.url}/lab/tree/{path}?reset&token={lab.token}")
+
+
+class Notebook:
+    """One notebook open in Lab. `page` is Playwright's, for whatever is missing here."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.within = "body"  # CSS selector: where sliders are looked for
+        self.outside: list[str] = []  # addresses beyond this machine that the page asked for
+        page.on("request", self._note_outside)
+        page.goto(url, wait_until="domcontentloaded")
+        page.wait_for_function(OPENED, timeout=60_000)
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+
+    def _note_outside(self, request: Any) -> None:
+        if re.match(r"(https?|wss?)://(?!127\.0\.0\.1[:/])", request.url):
+            self.outside.append(request.url)
+
+    def close(self) -> None:
+        self.page.close()
+
+    def run_all(self, timeout: float = 120) -> None:
+        """Run > Run All Cells, and wait for the end."""
+        self.page.evaluate(RUN_ALL)
+        self.wait_idle(timeout)
+
+    def wait_idle(self, timeout: float = 60) -> None:
+        """Wait until the kernel has had nothing to do for 0.4 s."""
+        if self.page.wait_for_function(IDLE, timeout=timeout * 1000).json_value() == "dead":
+            raise RuntimeError("the kernel died")
+
+    def complaints(self) -> list[str]:
+        """Errors, text on stderr, cells that did not run and widgets that do not show, with their cell's number."""
+        return self.page.evaluate(COMPLAINTS)
+
+    def slider(self, description: str) -> Locator:
+        """The handle of the first ipywidgets slider with that description; it takes the focus and arrow keys."""
+        label = self.page.locator(".widget-label", has_text=re.compile(rf"^\s*{re.escape(description)}\s*$"))
+        return self.page.locator(f"{self.within} .widget-slider").filter(has=label).locator(".noUi-handle").first
+
+    def press(self, description: str, key: str, times: int = 1) -> None:
+        """Press a key on a slider, in rapid succession, and wait until all is quiet."""
+        handle = self.slider(description)
+        handle.scroll_into_view_if_needed()
+        handle.focus()
+        for _ in range(times):
+            self.page.keyboard.press(key)
+        self.page.wait_for_timeout(100)  # the last change is on its way to the kernel
+        self.wait_idle()
+
+    def value(self, description: str) -> float:
+        """The slider's value as the page has it."""
+        return float(self.slider(description).get_attribute("aria-valuenow") or "nan")
+
+    def has(self, css: str) -> bool:
+        """Whether something that the CSS selector names is in the page."""
+        return self.page.locator(css).count() > 0
+
+    def click(self, css: str) -> None:
+        """Click on the first element that the CSS selector names."""
+        self.page.locator(css).first.click(timeout=10_000)
+
+    def picture(self, within: str, timeout: float = 10) -> str:
+        """The source of the first svg within what the CSS selector names; waits for it to appear."""
+        svg = self.page.locator(f"{within} svg").first
+        svg.wait_for(timeout=timeout * 1000)
+        return svg.evaluate("element => element.outerHTML")
+
+    def screenshot(self, file: Path, of: str | None = None) -> None:
+        """A picture (PNG) of the window, or of the first element that the CSS selector names."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (self.page.locator(of).first if of else self.page).screenshot(path=file)

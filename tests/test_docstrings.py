@@ -1,0 +1,29 @@
+"""Every example in a docstring does what it says."""
+
+import doctest
+import pkgutil
+from importlib import import_module
+
+import pytest
+
+ROOMS = ("ir", "schedules", "simulate", "timeline", "eplb", "models", "runtime", "moe", "show", "course")
+
+
+def modules():
+    for room in (f"pipelab.{name}" for name in ROOMS):
+        yield room
+        yield from (f"{room}.{module.name}" for module in pkgutil.iter_modules(import_module(room).__path__))
+
+
+MODULES = [*modules()]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(import_module(name)).failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    examples = [test for name in MODULES for test in finder.find(import_module(name)) if test.examples]
+    assert len(examples) >= 12
