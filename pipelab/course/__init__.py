@@ -1,17 +1,28 @@
-"""Exercises: checks that say why an answer is not right yet."""
+"""Exercises and assignments: checks that say why an answer is not right yet, and marks for what is handed in."""
 
+from .assignments import ASSIGNMENTS, Assignment
 from .balance import check_pack, check_replicate
 from .balancer import check_balancer, plan_of
+from .confine import Limits
 from .exercise import Feedback, check_number, check_schedule
+from .grading import feedback, grade
+from .marks import Grade, Mark
 from .phases import check_order
 
 __all__ = [
+    "ASSIGNMENTS",
+    "Assignment",
     "Feedback",
+    "Grade",
+    "Limits",
+    "Mark",
     "check_balancer",
     "check_number",
     "check_order",
     "check_pack",
     "check_replicate",
     "check_schedule",
+    "feedback",
+    "grade",
     "plan_of",
 ]

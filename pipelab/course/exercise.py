@@ -90,7 +90,7 @@ def check_schedule(
             schedule = _schedule(builder(ranks, microbatches), reference)
         except Exception as error:
             return Feedback(False, f"Your function fails {where}", (f"{type(error).__name__}: {error}",))
-        if reasons := _different(schedule, reference):
+        if reasons := different(schedule, reference):
             return Feedback(False, f"Not the schedule that was asked for, {where}", tuple(reasons))
         if problems := check(schedule):
             shown = [str(problem) for problem in problems[:5]]
@@ -111,7 +111,7 @@ def _schedule(answer: Any, reference: Schedule) -> Schedule:
     return replace(reference, name="yours", programs=programs)
 
 
-def _different(schedule: Schedule, reference: Schedule) -> list[str]:
+def different(schedule: Schedule, reference: Schedule) -> list[str]:
     """What makes the two no schedules of one pipeline, so that it says nothing which of them is faster."""
     reasons = []
     for what, name in (("ranks", "num_ranks"), ("stages", "num_stages"), ("micro-batches", "num_microbatches")):

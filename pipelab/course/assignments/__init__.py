@@ -1,0 +1,21 @@
+"""The assignments, one short file each. To add one: write such a file, and name it here (docs/instructors.md)."""
+
+from .base import Assignment, Judged, Refused, Replies, Test
+from .fill_the_bubbles import ASSIGNMENT as _fill_the_bubbles
+from .gpipe_and_1f1b import ASSIGNMENT as _gpipe_and_1f1b
+
+__all__ = ["ASSIGNMENTS", "Assignment", "Judged", "Refused", "Replies", "Test", "assignment"]
+
+#: name on the command line -> assignment
+ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in (_gpipe_and_1f1b, _fill_the_bubbles)}
+
+
+def assignment(name: str) -> Assignment:
+    """The assignment of that name; ValueError lists those that there are.
+
+    >>> assignment("fill-the-bubbles").points
+    10
+    """
+    if name not in ASSIGNMENTS:
+        raise ValueError(f"no assignment is called {name!r}; there are {', '.join(ASSIGNMENTS)}")
+    return ASSIGNMENTS[name]

@@ -1,0 +1,81 @@
+"""GPipe and 1F1B: the same bubble, with all activations kept and with few."""
+
+from ...ir.action import FORWARD
+from .base import Assignment, Judged, Refused, Replies, Test
+from .pipeline import Pipeline
+
+_GPIPE = Pipeline("my_gpipe", like="gpipe")
+_1F1B = Pipeline("my_1f1b", like="1f1b")
+
+
+def _all_forwards_first(replies: Replies) -> Judged:
+    """GPipe's order, and not another one that is as fast."""
+    right, reasons = 0, []
+    for size in _GPIPE.sizes:
+        try:
+            programs = _GPIPE.schedule(replies, size).programs
+        except Refused as refused:
+            reasons.append(str(refused))
+            continue
+        kinds = ["".join(action.kind for action in program).lstrip(FORWARD) for program in programs]
+        late = [rank for rank, rest in enumerate(kinds) if FORWARD in rest]
+        right += not late
+        if late:
+            reasons.append(
+                f"with {size[0]} ranks and {size[1]} micro-batches rank {late[0]} does a forward after a backward"
+            )
+    return Judged(right / len(_GPIPE.sizes), tuple(dict.fromkeys(reasons)))
+
+
+ASSIGNMENT = Assignment(
+    name="gpipe-and-1f1b",
+    title="GPipe and 1F1B",
+    version=1,
+    files={"schedule.py": ("my_gpipe(ranks, microbatches)", "my_1f1b(ranks, microbatches)")},
+    questions=_GPIPE.questions + _1F1B.questions,
+    tests=(
+        _GPIPE.runs(
+            2,
+            (
+                "each rank r has the actions of stage r only: a forward and a backward of every micro-batch",
+                "a rank's backward of a micro-batch needs the next rank's backward of the same one, which comes first",
+            ),
+        ),
+        _GPIPE.fast(
+            1,
+            (
+                "no rank may wait for a gradient while it still has a forward to do",
+                "all forwards in order, then all backwards",
+            ),
+        ),
+        Test(
+            "my_gpipe does all forwards first",
+            1,
+            _all_forwards_first,
+            ("GPipe starts no backward before its last forward",),
+        ),
+        _1F1B.runs(
+            1,
+            (
+                "three parts: warm-up, steady, drain; together they have every micro-batch once",
+                "with fewer micro-batches than ranks the warm-up has min(…, microbatches) forwards",
+            ),
+        ),
+        _1F1B.fast(
+            1,
+            (
+                "on which rank does the first backward begin, and how many forwards have those above it done by then?",
+                "rank r warms up with ranks - 1 - r forwards; then one forward, one backward, in turn",
+            ),
+        ),
+        _1F1B.lean(
+            2,
+            (
+                "an activation is kept from its forward to its backward: start no forward before it is needed",
+                "the last rank warms up with none at all",
+            ),
+        ),
+        _GPIPE.trains(1, (4, 8)),
+        _1F1B.trains(1, (4, 8)),
+    ),
+)

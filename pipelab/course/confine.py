@@ -1,0 +1,226 @@
+"""Confine: ask a hand-in's code questions, in a process of its own, with limits, on a private copy of its folder.
+
+This keeps mistakes, and most pranks, away from the grader. It is no security sandbox: the code runs as the user who
+grades and can read and write what that user can. Grade what you don't trust in a container; docs/instructors.md has the
+line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+MB = 1 << 20
+_MARK = "PIPELAB_HAND_IN"  # in the environment of everything that a hand-in starts
+_GRACE = 1.5  # seconds that the warden may take beyond the limit
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a hand-in's code may take, for all questions together."""
+
+    seconds: float = 10
+    memory_bytes: int = 2048 * MB
+    printed_bytes: int = MB
+    answer_bytes: int = 16 * MB
+    file_bytes: int = 16 * MB
+    processes: int = 32
+
+
+class Question(NamedTuple):
+    """Call a function of a file. An argument that is an array is {"array": nested lists}."""
+
+    file: str
+    function: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a function returned, as plain data; or why there is nothing."""
+
+    value: Any = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One per question; `foul` says what the code did that nothing of it counts for."""
+
+    answers: tuple[Answer, ...]
+    foul: str = ""
+    printed: str = ""
+    seconds: float = 0.0
+
+
+def ask(
+    files: Mapping[str, Path], questions: Sequence[Question], limits: Limits | None = None, pipelab: bool = False
+) -> Answers:
+    """Ask all questions of one hand-in, in one process.
+
+    files     name -> file; all of them are copied to one folder, in which the code runs
+    pipelab   whether the code may import pipelab
+    """
+    limits = limits or Limits()
+    folder = Path(tempfile.mkdtemp(prefix="pipelab-")).resolve()
+    try:
+        for name, file in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / name)
+        request = {
+            "folder": str(folder),
+            "questions": [question._asdict() for question in questions],
+            "limits": asdict(limits),
+            "path": [str(Path(__file__).parents[2])] if pipelab else [],
+        }
+        verdict = _watched(request, limits.seconds + _GRACE)
+        foul = _foul(verdict, limits) or _touched(folder, files)
+        said = _parsed(verdict.get("answers", ""))
+        said = said[: len(questions)]
+        missing = Answer(error=_unanswered(verdict, limits))
+        answers = (*said, *[missing] * (len(questions) - len(said)))
+        return Answers(answers, foul, verdict.get("printed", ""), verdict.get("seconds", 0.0))
+    finally:
+        _remove(folder)
+
+
+def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What the warden says of it; {} if it says nothing."""
+    mark = secrets.token_hex(8)
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    folder = request["folder"]
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-B", "-X", "utf8", str(Path(__file__).with_name("warden.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env={**kept, **threads, "HOME": folder, "TMPDIR": folder, _MARK: mark},
+        start_new_session=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    said = b""
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and select.select([process.stdout], [], [], left)[0]:
+            part = os.read(process.stdout.fileno(), 1 << 20)
+            said += part
+            if not part:
+                break
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()  # it ends everything if it has not yet
+        if not said.endswith(b"\n"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            process.kill()
+            _sweep(mark)
+        process.wait()
+        process.stdout.close()
+    try:
+        verdict = json.loads(said)
+    except ValueError:
+        return {}
+    return verdict if isinstance(verdict, dict) else {}
+
+
+def _sweep(mark: str) -> None:
+    """Kill what a hand-in started and its warden could not end, because it had been ended or stopped itself."""
+    wanted = f"{_MARK}={mark}".encode()
+    for _ in range(3):
+        for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+            with contextlib.suppress(OSError):
+                if entry.isdigit() and wanted in Path("/proc", entry, "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry), signal.SIGKILL)
+
+
+def _foul(verdict: Mapping[str, Any], limits: Limits) -> str:
+    """Why nothing of it counts; empty if it does."""
+    if not verdict:
+        return "your code stopped or ended the process that watches it, or the system did"
+    beyond = verdict.get("beyond")
+    if beyond == "printed":
+        return f"your code printed more than {limits.printed_bytes / MB:g} MB"
+    if beyond == "answered":
+        return f"your code returned more than {limits.answer_bytes / MB:g} MB"
+    if beyond == "processes":
+        return f"your code started more than {limits.processes} processes; they were ended"
+    if beyond == "memory":
+        return f"your code took more than {limits.memory_bytes / MB:g} MB of memory"
+    if beyond is None and (left := verdict.get("left")):
+        return f"your code left {left} {'process' if left == 1 else 'processes'} running, which had to be ended"
+    return ""
+
+
+def _touched(folder: Path, files: Mapping[str, Path]) -> str:
+    """Did it delete or change files of its own hand-in?"""
+    for name, file in files.items():
+        try:
+            same = (folder / name).read_bytes() == file.read_bytes()
+        except OSError:
+            return f"your code deleted {name} from its own folder"
+        if not same:
+            return f"your code changed {name} in its own folder"
+    return ""
+
+
+def _unanswered(verdict: Mapping[str, Any], limits: Limits) -> str:
+    """Why questions have no answer."""
+    if verdict.get("beyond") == "time":
+        return f"no answer within {limits.seconds:g} s: an endless loop?"
+    status = verdict.get("status")
+    if isinstance(status, int) and status < 0:
+        with contextlib.suppress(ValueError):
+            return f"no answer: your code was ended by {signal.Signals(-status).name}"
+    return f"no answer: your code ended its process (exit status {status})" if status is not None else "no answer"
+
+
+def _parsed(text: str) -> list[Answer]:
+    """Lines of JSON, each {"value": …} or {"error": …}; from the first that is none of it, nothing counts."""
+    answers = []
+    for line in text.split("\n")[:-1]:
+        try:
+            said = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict) or {*said} not in ({"value"}, {"error"}):
+            break
+        answers.append(Answer(said["value"]) if "value" in said else Answer(error=str(said["error"])[:600] or "error"))
+    return answers
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _remove(folder: Path) -> None:
+    """Also what the code made unreadable."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for place, _, _ in os.walk(folder):
+            with contextlib.suppress(OSError):
+                os.chmod(place, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)

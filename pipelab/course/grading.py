@@ -1,0 +1,101 @@
+"""Grading: a hand-in's code answers in a process of its own; here, in a clean one, its answers are judged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from ..ir import from_csv
+from .assignments import Assignment, Judged, Refused, Replies, Test, assignment
+from .confine import Answer, Answers, Limits, Question, ask
+from .handins import HandIn
+from .marks import Grade, Mark
+
+
+def grade(
+    handin: str | Path, name: str | Assignment, *, hints: int = 0, limits: Limits | None = None, real: bool = True
+) -> Grade:
+    """Grade one hand-in: points, and a reason for every one that is missing.
+
+    handin   the file, or the folder that it is in
+    name     of the assignment
+    hints    0: reasons only; 1: and a hint for each test that lost points; 2: and a larger one
+    limits   of time, memory, printing; None: the assignment's
+    real     False: leave out the runs on real ranks, and their points
+
+    The hand-in's code runs only in another process, on a copy of its folder, and answers with plain data. That is no
+    security sandbox: see docs/instructors.md. ValueError and FileNotFoundError for what is no hand-in.
+    """
+    began = time.monotonic()
+    wanted = assignment(name) if isinstance(name, str) else name
+    if hints not in (0, 1, 2):
+        raise ValueError(f"hints are of level 0, 1 or 2; got {hints!r}")
+    handed = HandIn.at(handin, wanted)
+    answers = _answers(handed, wanted, limits)
+    replies = Replies(wanted.questions, answers.answers)
+    tests = [test for test in wanted.tests if real or not test.real]
+    marks = tuple(_mark(test, replies, answers.foul, hints) for test in tests)
+    return Grade(
+        name=handed.name,
+        assignment=wanted.name,
+        title=wanted.title,
+        version=wanted.version,
+        marks=marks,
+        foul=answers.foul,
+        printed=answers.printed,
+        figures={} if answers.foul or not wanted.figures else wanted.figures(replies),
+        seconds=time.monotonic() - began,
+    )
+
+
+def feedback(handin: str | Path, name: str | Assignment, *, hints: int = 1) -> Grade:
+    """What `grade` says, for a notebook: with hints, and shown as a table."""
+    return grade(handin, name, hints=hints)
+
+
+def _mark(test: Test, replies: Replies, foul: str, hints: int) -> Mark:
+    try:
+        judged = Judged(0, (foul,)) if foul else test.judge(replies)
+    except Refused as refused:
+        judged = Judged(0, (str(refused),))
+    share = min(1.0, max(0.0, judged.share))
+    lost = share < 1 - 1e-9
+    return Mark(
+        test.name,
+        round(share * test.points, 2) if lost else test.points,
+        test.points,
+        judged.reasons,
+        test.hints[:hints] if lost and not foul else (),
+        test.visibility,
+    )
+
+
+def _answers(handed: HandIn, wanted: Assignment, limits: Limits | None) -> Answers:
+    tables = {name: file for name, file in handed.files.items() if name.endswith(".csv")} if wanted.table else {}
+    code = [name for name in wanted.files if name in handed.files]
+    if code or not tables:
+        return ask(handed.files, wanted.questions, limits or wanted.limits, wanted.pipelab)
+    return _from_tables(tables, wanted)
+
+
+def _from_tables(tables: dict[str, Path], wanted: Assignment) -> Answers:
+    """A table answers the question of its own size. Nothing has to be run for it."""
+    found: dict[tuple, Answer] = {}
+    problems = []
+    for name, file in tables.items():
+        try:
+            schedule = from_csv(file.read_text(), name)
+        except ValueError as error:  # UnicodeDecodeError is one, too
+            problems.append(f"{name}: {error}")
+            continue
+        size = schedule.num_ranks, schedule.num_microbatches
+        found[size] = Answer([[str(action) for action in program] for program in schedule.programs])
+
+    def answer(question: Question) -> Answer:
+        if question.function == wanted.table and question.arguments in found:
+            return found[question.arguments]
+        sizes = " and ".join(f"{ranks} ranks and {microbatches} micro-batches" for ranks, microbatches in found)
+        return Answer(error="; ".join(problems) or f"the table is for {sizes} only")
+
+    return replace(Answers(()), answers=tuple(map(answer, wanted.questions)))

@@ -1,0 +1,95 @@
+"""Hand-ins: what was handed in for an assignment, in one file, in a folder, or in a folder of such folders or files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .assignments import Assignment
+
+MOST_FILES, MOST_BYTES = 200, 20 << 20
+_TABLE = ".csv"
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """One student's files.
+
+    name    of the folder or file, without its ending
+    files   name in the folder where the code will run -> file
+    """
+
+    name: str
+    files: Mapping[str, Path]
+
+    @classmethod
+    def at(cls, path: str | Path, assignment: Assignment) -> HandIn:
+        """A file, under whatever name where the assignment has one file; or a folder, with all that is in it.
+
+        FileNotFoundError where there is nothing; ValueError for what is no hand-in of this assignment.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is not there")
+        if path.is_dir():
+            return cls(path.resolve().name, _inside(path))
+        if path.suffix == _TABLE and assignment.table:
+            return cls(path.stem, {path.name: path})
+        if path.suffix == ".py":
+            (wanted, *others) = assignment.files
+            return cls(path.stem, {path.name if others and path.name in assignment.files else wanted: path})
+        raise ValueError(f"{path.name} is no hand-in for {assignment.name}, which wants {_wanted(assignment)}")
+
+    @cached_property
+    def content(self) -> str:
+        """A fingerprint of all files."""
+        digest = hashlib.sha256()
+        for name, file in sorted(self.files.items()):
+            data = file.read_bytes()
+            digest.update(f"{name}\0{len(data)}\0".encode() + data)
+        return digest.hexdigest()
+
+
+def find_handins(path: str | Path, assignment: Assignment) -> list[Path]:
+    """The hand-ins in a folder, by name: every folder and every file in it that could be one.
+
+    A folder that has a file of the assignment, or a table, is one hand-in itself. ValueError where there is none.
+    """
+    path = Path(path)
+    if path.is_file() or any((path / name).is_file() for name in assignment.files):
+        return [path]
+    endings = {Path(name).suffix for name in assignment.files} | ({_TABLE} if assignment.table else set())
+    found = [
+        each
+        for each in sorted(path.iterdir())
+        if not each.name.startswith((".", "_")) and (each.is_dir() or each.suffix in endings)
+    ]
+    if not found:
+        raise ValueError(f"{path} has no hand-in for {assignment.name}, which wants {_wanted(assignment)}")
+    return found
+
+
+def _wanted(assignment: Assignment) -> str:
+    files = [f"{file} with {' and '.join(functions)}" for file, functions in assignment.files.items()]
+    return " and ".join(files) + (", or a CSV table" if assignment.table else "")
+
+
+def _inside(folder: Path) -> dict[str, Path]:
+    """All regular files; what is hidden, and what tools leave behind, is passed over. Links are not followed."""
+    files: dict[str, Path] = {}
+    size = 0
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        if any(part.startswith(".") or part == "__pycache__" for part in name.parts):
+            continue
+        if file.is_file() and not file.is_symlink():
+            files[name.as_posix()] = file
+            size += file.stat().st_size
+            if len(files) > MOST_FILES or size > MOST_BYTES:
+                raise ValueError(
+                    f"{folder.name} has more than {MOST_FILES} files or {MOST_BYTES >> 20} MB: no hand-in is that large"
+                )
+    return files

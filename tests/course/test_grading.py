@@ -1,0 +1,104 @@
+"""Grading: right answers have all points; others say where each point went."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipelab import build, to_csv
+from pipelab.course import ASSIGNMENTS, Grade, grade
+from tests.course.handed import GPIPE_AND_1F1B, ZERO_BUBBLE, write
+
+
+@pytest.mark.parametrize(("name", "code"), [("gpipe-and-1f1b", GPIPE_AND_1F1B), ("fill-the-bubbles", ZERO_BUBBLE)])
+def test_a_good_hand_in_has_all_points(tmp_path, name, code):
+    graded = grade(write(tmp_path, code), name)
+    assert graded.passed, graded
+    assert graded.score == graded.max_score == float(graded) == ASSIGNMENTS[name].points
+    assert "gradients equal one process's" in graded.marks[-1].reasons[0]
+
+
+def test_partial_credit_with_reasons_and_hints(tmp_path):
+    """W directly after I: it runs, and keeps little, but is slow."""
+    file = write(tmp_path, ZERO_BUBBLE.replace("min(rank, microbatches)", "0"))
+    graded, hinted, told = (grade(file, "fill-the-bubbles", hints=level, real=False) for level in (0, 1, 2))
+    runs, fast, lean = graded.marks
+    assert runs.full
+    assert lean.full
+    assert 0 < fast.score < fast.max_score
+    assert "4 ranks, 8 micro-batches: it takes 30 units of time; zb-h1 takes 27; its longest gap" in fast.reasons[0]
+    assert [len(each.marks[1].hints) for each in (graded, hinted, told)] == [0, 1, 2]
+    assert not any(each.marks[0].hints for each in (graded, hinted, told))
+    assert graded.max_score == 9  # without the run on real ranks
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("my_schedule = 3", "schedule.py has no function my_schedule"),
+        ("def my_schedule(ranks):\n    return []", "takes 1 positional argument"),
+        ("def my_schedule(ranks, microbatches):\n    return None", "it returns no list of lists"),
+        ("def my_schedule(ranks, microbatches):\n    return [[]] * 99", "it returns 99 lists; one per rank"),
+        ("def my_schedule(ranks, microbatches):\n    return [[1]] * ranks", "'1' is not an action"),
+        ("def my_schedule(ranks, microbatches):\n    return [['0F0'] * 9999] * ranks", "actions; "),
+        ("def my_schedule(ranks, microbatches):\n    return [['0F0']] * ranks", "rank 1 has 0F0"),
+        ("def my_schedule(ranks, microbatches):\n    return 1 / 0", "ZeroDivisionError: division by zero (line 2 of"),
+        ("def my_schedule(ranks, microbatches):\n    return float('nan')", "no answer"),
+        ("def my_schedule(ranks, microbatches:", "SyntaxError"),
+        ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all' (line 1 of schedule.py)"),
+        ("raise SystemExit", "schedule.py can't be loaded: SystemExit"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, code, said):
+    graded = grade(write(tmp_path, code), "fill-the-bubbles")
+    assert graded.score == 0
+    assert said in str(graded)
+
+
+def test_one_size_that_fails_costs_its_share_only(tmp_path):
+    trap = '    def my_schedule(ranks, microbatches):\n        if ranks == 3:\n            raise ValueError("three?")\n'
+    code = ZERO_BUBBLE.replace("    def my_schedule(ranks, microbatches):\n", trap)
+    runs, fast, lean = grade(write(tmp_path, code), "fill-the-bubbles", real=False).marks
+    assert runs.reasons[0].startswith("3 ranks, 5 micro-batches: ValueError: three? (line 4 of schedule.py)")
+    assert runs.score == round(runs.max_score * 5 / 6, 2)
+
+
+def test_a_table_answers_for_its_size(tmp_path):
+    file = write(tmp_path, to_csv(build("zb-h1", 4, 8)), "ann.csv")
+    graded = grade(file, "fill-the-bubbles")
+    assert graded.name == "ann"
+    assert graded.marks[-1].full  # trains on four ranks
+    assert 0 < graded.score < graded.max_score
+    assert "the table is for 4 ranks and 8 micro-batches only" in str(graded)
+    assert "line 1: 'nonsense' is not an action" in str(grade(write(tmp_path, "nonsense", "b.csv"), "fill-the-bubbles"))
+
+
+def test_a_grade_comes_back_from_json_and_is_gradescopes(tmp_path):
+    graded = grade(write(tmp_path, ZERO_BUBBLE.replace("[I[m]]", "[W[m]]")), "fill-the-bubbles", hints=1)
+    assert Grade.from_json(graded.to_json()) == graded
+    result = json.loads(json.dumps(graded.gradescope(), allow_nan=False))
+    assert (
+        result["score"] == sum(test["score"] for test in result["tests"]) < sum(t["max_score"] for t in result["tests"])
+    )
+    assert {test["visibility"] for test in result["tests"]} == {"visible"}
+    assert all(test["output"] for test in result["tests"] if test["score"] < test["max_score"])
+
+
+def test_a_grade_in_a_notebook_is_escaped(tmp_path):
+    code = "def my_schedule(ranks, microbatches):\n    raise ValueError('<script>alert(1)</script>')"
+    shown = grade(write(tmp_path, code), "fill-the-bubbles")._repr_html_()
+    assert "0 of 10 points" in shown
+    assert "<script>" not in shown
+
+
+def test_names_and_paths_that_are_none(tmp_path):
+    file = write(tmp_path, ZERO_BUBBLE)
+    with pytest.raises(ValueError, match="no assignment is called 'lunch'; there are gpipe-and-1f1b"):
+        grade(file, "lunch")
+    with pytest.raises(FileNotFoundError, match="is not there"):
+        grade(tmp_path / "nowhere.py", "fill-the-bubbles")
+    with pytest.raises(ValueError, match="which wants schedule.py with my_schedule"):
+        grade(write(tmp_path, "text", "notes.txt"), "fill-the-bubbles")
+    with pytest.raises(ValueError, match="hints are of level 0, 1 or 2; got 3"):
+        grade(file, "fill-the-bubbles", hints=3)
