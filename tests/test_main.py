@@ -156,7 +156,7 @@ class TestRun:
     def test_text(self, command) -> None:
         status, out, _ = command("run", "--schedule", "gpipe", "--ranks", "1", "--microbatches", "1")
         assert status == 0
-        assert out.startswith("gpipe, measured: 1 ranks")
+        assert out.startswith("gpipe, measured: 1 rank,")
         assert "gradients equal a single process's" in out
 
     def test_one_object_on_stdout(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..ir import Action, Schedule, check
+from ..ir import Action, Schedule, check, counted
 from ..schedules import build
 from ..simulate import Costs, simulate
 
@@ -46,13 +46,13 @@ class Feedback:
 
 
 def check_number(answer: Any, expected: float, *, why: str, hint: str = "", tolerance: float = 0.01) -> Feedback:
-    """Compare a predicted number with the right one (relative tolerance, or absolute for 0).
+    """Compare a number, predicted or worked out, with the right one (relative tolerance, or absolute for 0).
 
     why: how the right number comes about, told once the answer is right. hint: told while it is not.
     """
     if answer is None or answer is ...:
-        advice = "write down a number first; a wrong one teaches more than none"
-        return Feedback(False, "Nothing predicted yet", (advice,), answered=False)
+        advice = "put a number in the place of the dots; a wrong one teaches more than none"
+        return Feedback(False, "No answer yet", (advice,), answered=False)
     try:
         value = float(answer)
     except OverflowError:  # a whole number beyond floats
@@ -84,7 +84,7 @@ def check_schedule(
     memory   also require that no rank holds more activations than in the schedule named `like`
     """
     for ranks, microbatches in sizes:
-        where = f"with {ranks} ranks and {microbatches} micro-batches"
+        where = f"with {counted(ranks, 'rank')} and {counted(microbatches, 'micro-batch')}"
         reference = build(like, ranks, microbatches)
         try:
             schedule = _schedule(builder(ranks, microbatches), reference)

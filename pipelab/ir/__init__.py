@@ -3,7 +3,7 @@
 from .action import Action
 from .check import Problem, ScheduleError, check, require_valid
 from .lower import lower
-from .placement import Placement, at_least, bidirectional, linear, looped, v_shape
+from .placement import Placement, at_least, bidirectional, counted, linear, looped, v_shape
 from .schedule import Schedule, forward_only, from_csv, require_schedule, to_csv
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "at_least",
     "bidirectional",
     "check",
+    "counted",
     "forward_only",
     "from_csv",
     "linear",

@@ -22,7 +22,7 @@ def lower(schedule: Schedule) -> Schedule:
 
     >>> from pipelab.schedules import gpipe
     >>> print(lower(gpipe(2, 1)))
-    gpipe: 2 ranks, 2 stages, 1 micro-batches
+    gpipe: 2 ranks, 2 stages, 1 micro-batch
     rank 0       0F0 0SEND_F0 0RECV_B0      0B0
     rank 1  1RECV_F0      1F0      1B0 1SEND_B0
     """

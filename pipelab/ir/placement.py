@@ -78,6 +78,11 @@ def bidirectional(ranks: int) -> Placement:
     return Placement("bidirectional", (down, down[::-1]))
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things in words: "1 rank", "8 micro-batches"."""
+    return f"{count} {what}" + ("" if count == 1 else "es" if what.endswith("ch") else "s")
+
+
 def at_least(least: int, value: int, what: str) -> int:
     """`value` if it is a whole number and at least `least`, else a ValueError that names it."""
     try:

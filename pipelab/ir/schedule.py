@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
-from .placement import Placement, at_least, bidirectional, linear, looped, v_shape
+from .placement import Placement, at_least, bidirectional, counted, linear, looped, v_shape
 
 Program = tuple[Action, ...]
 
@@ -66,7 +66,8 @@ class Schedule:
         # Of a pair its brackets say enough: the suffix would make every column three times as wide.
         cells = [[str(action).removesuffix(OVERLAP) for action in program] for program in self.programs]
         width = max((len(cell) for row in cells for cell in row), default=0)
-        title = f"{self.name}: {self.num_ranks} ranks, {self.num_stages} stages, {self.num_microbatches} micro-batches"
+        sizes = {"rank": self.num_ranks, "stage": self.num_stages, "micro-batch": self.num_microbatches}
+        title = f"{self.name}: {', '.join(counted(size, what) for what, size in sizes.items())}"
         rows = (f"rank {r:<3}" + " ".join(f"{cell:>{width}}" for cell in row) for r, row in enumerate(cells))
         return "\n".join([title, *(row.rstrip() for row in rows)])
 
@@ -110,7 +111,7 @@ def from_csv(text: str, name: str = "csv") -> Schedule:
     or where a stage's or micro-batch's number is larger than all the actions there are could need.
 
     >>> print(from_csv("0F0,0B0\\n1F0,1B0"), end="")
-    csv: 2 ranks, 2 stages, 1 micro-batches
+    csv: 2 ranks, 2 stages, 1 micro-batch
     rank 0  0F0 0B0
     rank 1  1F0 1B0
     """

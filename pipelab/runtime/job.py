@@ -71,6 +71,7 @@ class Report:
     steps: list[StepRecord] = field(default_factory=list)
     bytes_sent: int = 0
     comparison: Comparison | None = None
+    exchanges: dict[int, int] = field(default_factory=dict)  # phased stage -> exchanges in its forward
     early: dict[str, str] = field(default_factory=dict)  # parameter -> why I computed its gradient, which W should
     fingerprints: dict[int, str] = field(default_factory=dict)  # stage with several copies -> of its last parameters
     device: str = ""

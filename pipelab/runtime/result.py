@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from ..ir import Action, Schedule
+from ..ir import Action, Schedule, counted
 from ..simulate import Costs, simulate
+from ..simulate.phases import with_phases
 from ..timeline import Span, Timeline
 from .job import Comparison, Job, Report
 
@@ -21,7 +22,8 @@ class Run:
     """What a real run showed.
 
     timeline              measured (or paced) Timeline in ms of the step of median length; `timelines` has every step
-    simulated             the prediction for it, in ms: at the paced costs, or at costs calibrated from this very run
+    simulated             the prediction for it, in ms: at the paced costs, or at costs calibrated from this very run.
+                          Pairs of phased stages take what their phases take in turns, or one by one if not overlapped
     losses                of each step; empty for inference without targets
     outputs               of a forward-only schedule, one per step: the last stage's output for the whole batch, its
                           micro-batches in order; else empty
@@ -75,7 +77,7 @@ class Run:
         for what, equal in (("gradients", self.gradients_equal), ("outputs", self.outputs_equal)):
             if equal is not None:
                 facts.append(f"{what} {'equal' if equal else 'DIFFER FROM'} one process's")
-        how = f"{self.schedule.num_ranks} ranks, {self.device} over {self.backend}"
+        how = f"{counted(self.schedule.num_ranks, 'rank')}, {self.device} over {self.backend}"
         return f"<Run {self.schedule.name}, {self.timeline.source}: {how}; {'; '.join(facts)}>"
 
     @property
@@ -136,7 +138,13 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
     makespans = [timeline.makespan for timeline in timelines]
     timeline = timelines[makespans.index(median_low(makespans))]
     first = min(start for report in reports for _, start, _ in report.steps[0].spans)
-    simulated = simulate(schedule, job.pace if job.pace else Costs.from_timeline(timeline, schedule))
+    exchanges = {stage: count for report in reports for stage, count in report.exchanges.items()}
+    costs = (
+        with_phases(job.pace, schedule, exchanges, job.overlap)
+        if job.pace
+        else Costs.from_timeline(timeline, schedule)
+    )
+    simulated = simulate(schedule, costs)
     comparison = next((report.comparison for report in everyone if report.comparison), Comparison())
     inputs_only = isinstance(job.batches, Sequence) and job.batches[0][1] is None
     losses = () if inputs_only else tuple(sum(r.steps[step].loss for r in everyone) for step in range(job.steps))

@@ -19,7 +19,7 @@ from .executor import Executor
 from .grid import Grid
 from .job import Comparison, Job, Report, StepRecord
 from .pace import sharpen_sleep
-from .phases import outermost
+from .phases import Phased, outermost
 from .reference import (
     Gradients,
     compare_inference,
@@ -56,7 +56,8 @@ def train(ctx: RankContext, job: Job) -> Report:
     optimizers = make_optimizers(list(modules.values()), optimizer)  # of what the executor has left on this rank
     _warm(ctx, grid.row, modules, batches[0], schedule, job.rehearse)
     dtypes = {str(p.dtype).removeprefix("torch.") for module in modules.values() for p in module.parameters()}
-    report = Report(device=ctx.device.type, backend=ctx.backend, dtypes=dtypes)
+    exchanges = {stage: module.exchanges for stage, module in modules.items() if isinstance(module, Phased)}
+    report = Report(device=ctx.device.type, backend=ctx.backend, dtypes=dtypes, exchanges=exchanges)
     gradients: Gradients = {}
     ctx.at("ready", done=0, total=len(batches) * len(executor.program))
     one_machine = _one_machine(ctx)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 
-from ..ir import Action, Schedule, at_least, bidirectional
+from ..ir import Action, Schedule, at_least, bidirectional, counted
 from ..ir.action import OVERLAP
 from .phases import all_at_once, stream, turns
 
@@ -43,7 +43,7 @@ def require_sizes(ranks: int, microbatches: int) -> None:
 def require_full(name: str, ranks: int, microbatches: int) -> None:
     """ValueError where micro-batches are too few for the steady phase."""
     if microbatches < 2 * ranks:
-        needed = f"at least {2 * ranks} micro-batches for {ranks} ranks"
+        needed = f"at least {2 * ranks} micro-batches for {counted(ranks, 'rank')}"
         raise ValueError(f"{name} needs {needed} (2P, or no rank gets to its steady phase); got {microbatches}")
 
 

@@ -35,6 +35,15 @@ class Boxes(NamedTuple):
     labels: list[str]
     frames: list[int]
 
+    def labelled(self, room: np.ndarray) -> np.ndarray:
+        """Which boxes show their label, of those that have room for it.
+
+        Of a style whose labels mostly have no room, none does: measured actions are not all of one length, and the few
+        that are long enough would stand there as if they were chosen.
+        """
+        all_, fitting = (np.bincount(self.style, weights, len(self.styles)) for weights in (None, room))
+        return room & (2 * fitting >= all_)[self.style]
+
     @property
     def colours(self) -> list[str]:
         """One per style."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -128,7 +129,8 @@ def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
     numbers: dict[str, Any] = {"value": value, "min": smallest, "max": largest, "step": step}
     if name in _WHOLE:
         return widgets.IntSlider(description=text, **numbers, **WIDE)
-    return widgets.FloatSlider(description=text, readout_format=".1f", **numbers, **WIDE)
+    decimals = max(1, -math.floor(math.log10(step))) if step < 1 else 1
+    return widgets.FloatSlider(description=text, readout_format=f".{decimals}f", **numbers, **WIDE)
 
 
 def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> dict[str, Callable[..., Schedule]]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from .palette import INK
-from .picture import Picture
+from .picture import Picture, legend_below, plain
 
 #: Colour, marker and line of each curve in turn: told apart without colour, and seen on a white page and a black one.
 _STYLES = (
@@ -70,7 +70,6 @@ def plot_curves(
             label=name,
         )
     axes.set_ylim(bottom=0)
-    axes.set_facecolor("none")
     if log2:
         axes.set_xscale("log", base=2)
         powers = range(math.ceil(math.log2(lowest)), math.floor(math.log2(highest)) + 1)
@@ -79,24 +78,8 @@ def plot_curves(
         axes.xaxis.set_major_formatter(ScalarFormatter())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 4, 5, 10]))
-    axes.tick_params(colors=INK, labelsize=8, length=3)
+    plain(axes, x)
     axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)
     axes.set_title(y, color=INK, fontsize=9, loc="left", pad=4)
-    axes.set_xlabel(x, color=INK, fontsize=8, loc="right", labelpad=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(INK)
-    legend = axes.legend(
-        loc="upper left",
-        bbox_to_anchor=(0.0, -0.24 / height),
-        ncols=len(curves),
-        fontsize=8,
-        frameon=False,
-        borderpad=0.0,
-        borderaxespad=0.0,
-        columnspacing=1.4,
-        handlelength=2.4,
-    )
-    for text in legend.get_texts():
-        text.set_color(INK)
+    legend_below(axes, handlelength=2.4)
     return picture

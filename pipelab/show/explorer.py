@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from IPython.core.getipython import get_ipython
 
-from ..ir import Schedule, at_least
+from ..ir import Schedule, at_least, counted
 from ..simulate import simulate
 from ..timeline import Timeline
 from .controls import Builder, Controls
@@ -149,8 +149,8 @@ class Explorer(Live):
         self._changed()
 
     def __repr__(self) -> str:
-        sizes = f"{self.controls.value('ranks')} ranks, {self.controls.value('microbatches')} micro-batches"
-        return f"explorer: {self.controls.choice.value}, {sizes}"
+        sizes = {"rank": self.controls.value("ranks"), "micro-batch": self.controls.value("microbatches")}
+        return ", ".join([f"explorer: {self.controls.choice.value}", *(counted(n, what) for what, n in sizes.items())])
 
     @property
     def schedule(self) -> Schedule:

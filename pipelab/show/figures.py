@@ -34,16 +34,20 @@ def figures_table(timeline: Timeline, in_shares: bool = False) -> list[tuple[str
     [('makespan', '33'), ('bubble fraction', '27.3 %')]
     """
     unit = f" {timeline.unit}" if timeline.unit else ""
-    by_phase = [sum(phase) for phase in zip(*timeline.idle_by_phase, strict=True)]
+    noise = 1e-9 * float(timeline.makespan)  # what rounding may leave of nothing
+
+    def times(values: Iterable[Any]) -> str:
+        return _listed((value if value > noise else 0 for value in values), unit)
+
     table = [
         ("makespan", f"{number(timeline.makespan)}{unit}"),
         ("bubble fraction", percent(timeline.bubble_fraction)),
         ("bubble / ideal", percent(timeline.bubble_over_ideal)),
-        ("idle per rank", _listed(timeline.idle, unit)),
-        ("idle in warm-up, steady, drain", _listed(by_phase, unit)),
+        ("idle per rank", times(timeline.idle)),
+        ("idle in warm-up, steady, drain", times(map(sum, zip(*timeline.idle_by_phase, strict=True)))),
     ]
     if any(timeline.exposed_communication):
-        table.append(("exposed communication", _listed(timeline.exposed_communication, unit)))
+        table.append(("exposed communication", times(timeline.exposed_communication)))
     table.append(("peak activations", _listed(timeline.peak_activations)))
     if in_shares:
         shares = (peak / _parts(timeline) for peak in timeline.peak_activations)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..simulate.estimate import Estimates
-from .palette import INK, LABEL
-from .picture import Picture
+from .palette import LABEL
+from .picture import Picture, legend_below, plain
 
 _ROW = 0.34  # inches
 _PARTS = (
@@ -40,23 +40,8 @@ def plot_gains(estimates: Estimates, *, width: float = 8.0) -> Picture:
                     bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
                 )
         ends = [end + size for end, size in zip(ends, sizes, strict=True)]
-    axes.set(ylim=(len(names) - 0.5, -0.5), facecolor="none")
-    axes.tick_params(colors=INK, labelsize=8, length=3)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    plain(axes, "s per step")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("s per step", color=INK, fontsize=8, loc="right", labelpad=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(INK)
-    axes.legend(
-        ncols=len(_PARTS),
-        fontsize=8,
-        frameon=False,
-        labelcolor=INK,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        borderpad=0.2,
-        borderaxespad=0,
-        handlelength=1,
-        handleheight=1,
-    )
+    legend_below(axes)
     return picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
+from ..ir import counted
 from ..timeline import Timeline
 from .hover import hover_svg
 from .svg import cursor_svg, timeline_svg
@@ -31,7 +32,7 @@ class Panel(widgets.VBox):
         self.timeline, self.until = timeline, until
         self._clear()
         peak = max(timeline.peak_activations, default=0)
-        description = f"{title}; {timeline.num_ranks} ranks, at most {peak} activations on one"
+        description = f"{title}; {counted(timeline.num_ranks, 'rank')}, at most {counted(peak, 'activation')} on one"
         picture = timeline_svg(timeline, title=title, description=description, until=until)
         self.picture.value = around.replace("{}", picture)
 

@@ -54,8 +54,20 @@ def picture_formats() -> tuple[str, ...]:
     return tuple(FigureCanvasBase.get_supported_filetypes())
 
 
-def legend_below(axes: Axes, handles: Sequence[Artist]) -> None:
-    """What the colours mean, in one row below the time axis."""
+def plain(axes: Axes, x: str) -> None:
+    """Axes with what is below only: a line, its numbers, and what they count. No ground, and no box around."""
+    axes.set_facecolor("none")
+    axes.tick_params(colors=INK, labelsize=8, length=3)
+    axes.set_xlabel(x, color=INK, fontsize=8, loc="right", labelpad=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(INK)
+
+
+def legend_below(axes: Axes, handles: Sequence[Artist] | None = None, handlelength: float = 1.0) -> None:
+    """What the colours mean, in one row below the time axis. handles: None: of all that has a label."""
+    if handles is None:
+        handles = axes.get_legend_handles_labels()[0]
     height = axes.get_position().height * axes.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
     legend = axes.legend(
         handles=handles,
@@ -64,7 +76,7 @@ def legend_below(axes: Axes, handles: Sequence[Artist]) -> None:
         ncols=max(1, len(handles)),
         fontsize=8,
         frameon=False,
-        handlelength=1.0,
+        handlelength=handlelength,
         handleheight=1.0,
         borderpad=0.0,
         borderaxespad=0.0,

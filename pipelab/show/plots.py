@@ -19,7 +19,7 @@ from ..timeline import Timeline
 from .boxes import Boxes, boxes, kinds, tints_mean
 from .figures import number, percent
 from .palette import INK, LABEL, OVERLAP, STYLES, TRACK
-from .picture import Picture, legend_below
+from .picture import Picture, legend_below, plain
 
 if TYPE_CHECKING:
     from ..runtime import Run
@@ -28,6 +28,7 @@ WIDTH = 9.6  # inches
 _BAR = 0.86  # of a rank's row that its actions fill
 _LABEL_POINTS = 7
 _ROW_OF_MEMORY = 0.4  # inches, of one rank
+_MARGIN = 0.07  # of the time, at the right of what ranks hold, for a number
 _EDGE = "#2F7FB8"  # of a filled curve
 
 
@@ -114,8 +115,8 @@ def plot_memory(*sources: Timeline | Run, title: str | None = None, width: float
     picture = Picture(width, [_ROW_OF_MEMORY * len(each.curves) for each in held])
     for axes, each in zip(picture.panels, held, strict=True):
         _draw_memory(axes, each.curves, most)
-        _frame(axes, len(each.curves), last, each.time)
-        _heading(axes, f"{each.title}; the number is the highest on a rank")
+        _frame(axes, len(each.curves), last * (1 + _MARGIN), each.time)
+        _heading(axes, f"{each.title}; at the right, the most on each rank")
         if axes is not picture.panels[-1]:
             axes.set_xlabel("")
             axes.tick_params(labelbottom=False)
@@ -145,17 +146,14 @@ def _held(source: Timeline | Run) -> _Held:
 
 
 def _draw_memory(axes: Axes, curves: list[tuple[np.ndarray, np.ndarray]], most: float) -> None:
-    """One filled staircase per rank, each with its peak; `most` fills a row."""
+    """One filled staircase per rank, and at the right its highest; `most` fills a row."""
+    across = axes.get_yaxis_transform()
     for rank, (times, held) in enumerate(curves):
         base = rank + 0.5 * _BAR
         level = base - _BAR * held / most
         axes.fill_between(times, base, level, step="post", color=STYLES["F"].colour, lw=0)
         axes.step(times, level, where="post", color=_EDGE, lw=1)
-        peak = int(np.argmax(held))
-        inside = _ROW_OF_MEMORY * _BAR * held[peak] / most > 0.15  # inches: else there is more room above
-        offset, side, ink = ((3, -2), "top", LABEL) if inside else ((1, 2), "bottom", INK)
-        where = (times[peak], level[peak])
-        axes.annotate(number(held[peak]), where, offset, textcoords="offset points", va=side, fontsize=8, color=ink)
+        axes.text(1, rank, number(held.max()), transform=across, ha="right", va="bottom", fontsize=8, color=INK)
 
 
 def _activations(timeline: Timeline, rank: int) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +187,7 @@ def _draw(axes: Axes, timeline: Timeline, width: float, until: float) -> Boxes:
     corners = [(drawn.left, top), (drawn.right, top), (drawn.right, bottom), (drawn.left, bottom)]
     vertices = np.array(corners).transpose(2, 0, 1)
     room = np.array([0.02 + 0.053 * len(label) for label in drawn.labels])
-    narrow = (drawn.right - drawn.left) * width / until < room
+    narrow = ~drawn.labelled((drawn.right - drawn.left) * width / until >= room)
     bare = narrow & np.array([STYLES[kind].hatched for kind, _ in drawn.styles], dtype=bool)[drawn.style]
     faces = np.array(drawn.colours, dtype=object)[drawn.style].tolist()
     axes.add_collection(PolyCollection(list(vertices), facecolors=faces, edgecolors="w", linewidths=0.4), autolim=False)
@@ -242,16 +240,11 @@ def _frame(axes: Axes, ranks: int, until: float, unit: str) -> None:
     axes.add_collection(LineCollection(tracks, colors=TRACK, linewidths=1, zorder=0), autolim=False)
     axes.set_xlim(0, until)
     axes.set_ylim(ranks - 0.5, -0.5)
-    axes.set_facecolor("none")
     every = max(1, -(-ranks // 32))
     axes.set_yticks(range(0, ranks, every), [f"rank {rank}" for rank in range(0, ranks, every)])
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-    axes.tick_params(colors=INK, labelsize=8, length=3)
+    plain(axes, f"time, {unit}" if unit else "time")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"time, {unit}" if unit else "time", color=INK, fontsize=8, loc="right", labelpad=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(INK)
 
 
 def _heading(axes: Axes, text: str, note: str = "") -> None:

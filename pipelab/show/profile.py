@@ -15,7 +15,7 @@ from ..timeline.profile import Block, Profile
 from ..timeline.works import ROLES
 from .figures import number
 from .palette import COMM, INK, LABEL, STYLES, TRACK
-from .picture import Picture, legend_below
+from .picture import Picture, legend_below, plain
 from .plots import WIDTH
 
 _ROW, _THIN = 0.42, 0.12  # inches; exposed communication has a thin row
@@ -150,12 +150,7 @@ def _frame(axes: Axes, places: list[tuple[float, str]], begin: float, end: float
     axes.add_collection(LineCollection(tracks, colors=TRACK, linewidths=1, zorder=0), autolim=False)
     axes.set_xlim(begin, end)
     axes.set_ylim(height, 0)
-    axes.set_facecolor("none")
     axes.set_yticks([place for place, _ in places], [name for _, name in places])
     axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-    axes.tick_params(colors=INK, labelsize=8, length=3)
+    plain(axes, "time, ms")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("time, ms", color=INK, fontsize=8, loc="right", labelpad=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(INK)

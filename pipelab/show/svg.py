@@ -123,7 +123,8 @@ def _boxes(drawn: Boxes, geometry: Geometry) -> list[str]:
         for x, y, w, h in zip(left.tolist(), top.tolist(), (width - gap).tolist(), height.tolist(), strict=True)
     ]
     digits = np.array([len(label) for label in drawn.labels])
-    narrow = (width < 2 + 5.2 * digits) | (height < 9)  # too small for a label: hatched instead
+    # Too small for a label: hatched instead.
+    narrow = ~drawn.labelled((width >= 2 + 5.2 * digits) & (height >= 9))
     tight = ~narrow & (width < 5 + 6.5 * digits)
     parts, hatched = [], []
     styles = drawn.style.tolist()

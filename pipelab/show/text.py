@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ir import Action
+from ..ir import Action, counted
 from ..timeline import Timeline
 from .boxes import boxes
 from .figures import number
@@ -44,8 +44,8 @@ def text_timeline(timeline: Timeline, width: int = 100, colour: bool = False) ->
         paint[rank][first : first + len(text)] = [colour_of[rank, left]] * len(text)
     unit = f" {timeline.unit}" if timeline.unit else ""
     note = f", {timeline.note}" if timeline.note else ""
-    title = f"{timeline.name}, {timeline.source}{note}: {timeline.num_ranks} ranks, {number(timeline.makespan)}{unit}"
-    lines = [title]
+    ranks = counted(timeline.num_ranks, "rank")
+    lines = [f"{timeline.name}, {timeline.source}{note}: {ranks}, {number(timeline.makespan)}{unit}"]
     for rank, row in enumerate(rows):
         body = _coloured(row, paint[rank]) if colour else "".join(row)
         lines.append(f"rank {rank:<4}" + body)

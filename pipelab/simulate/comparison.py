@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, overload
@@ -26,7 +26,7 @@ class Row:
     parameters        copies of every parameter; where there are two, their gradients are summed after each step, which
                       is not in `messages`
     messages          between ranks in one step: activations and their gradients
-    bytes             that they carry together
+    bytes             that they carry together: 0 where `message_bytes` is
     """
 
     schedule: Schedule
@@ -87,11 +87,16 @@ class Comparison(Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
+    @property
+    def _columns(self) -> list[str]:
+        """Those that say something: nobody asks for the bytes of messages without a size."""
+        return [name for name in _COLUMNS if name != "bytes" or any(row.bytes for row in self.rows)]
+
     def _cells(self) -> list[list[str]]:
-        return [[_text(value(row)) for _, value in _COLUMNS.values()] for row in self.rows]
+        return [[_text(_COLUMNS[name][1](row)) for name in self._columns] for row in self.rows]
 
     def __str__(self) -> str:
-        table = [[*_COLUMNS], *self._cells()]
+        table = [self._columns, *self._cells()]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in table]
         return "\n".join([*lines, *(f"without {name}: {why}" for name, why in self.left_out.items())])
@@ -99,14 +104,24 @@ class Comparison(Sequence[Row]):
     __repr__ = __str__  # a notebook keeps it beside the HTML
 
     def _repr_html_(self) -> str:
-        right, left = (f'style="text-align:{side};padding:2px 0 2px 20px"' for side in ("right", "left"))
-        head = "".join(f'<th {right} title="{escape(meaning)}">{name}</th>' for name, (meaning, _) in _COLUMNS.items())
-        rows = "".join(
-            "<tr>" + "".join(f"<td {left if c is cells[0] else right}>{escape(c)}</td>" for c in cells) + "</tr>"
-            for cells in self._cells()
-        )
         notes = "".join(f"<div>without {escape(name)}: {escape(why)}</div>" for name, why in self.left_out.items())
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+        meaning = {name: text for name, (text, _) in _COLUMNS.items()}
+        return table_html(self._columns, self._cells(), meaning) + notes
+
+
+def table_html(columns: Sequence[str], rows: Iterable[Sequence[str]], meaning: Mapping[str, str] | None = None) -> str:
+    """A table whose first column is text and whose others are figures; what a column means is told at its name."""
+    sides = ["left", *["right"] * (len(columns) - 1)]
+    styles = [f'style="text-align:{side};padding:2px 0 2px 20px"' for side in sides]
+    head = "".join(
+        f'<th {style} title="{escape((meaning or {}).get(name, ""))}">{escape(name)}</th>'
+        for name, style in zip(columns, styles, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(f"<td {style}>{escape(cell)}</td>" for cell, style in zip(row, styles, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def comparison(
@@ -126,10 +141,10 @@ def comparison(
     counts and costs that are none.
 
     >>> print(comparison(4, 8, schedules=["1f1b", "zb-h1", "dualpipe"]))
-    schedule  stages  makespan  bubble  bubble %  activations  parameters  messages  bytes
-    1f1b           4        33       9      27.3            4          1×        48      0
-    zb-h1          4        27       3      11.1            4          1×        48      0
-    dualpipe       4        26       2       7.7            5          2×        48      0
+    schedule  stages  makespan  bubble  bubble %  activations  parameters  messages
+    1f1b           4        33       9      27.3            4          1×        48
+    zb-h1          4        27       3      11.1            4          1×        48
+    dualpipe       4        26       2       7.7            5          2×        48
     """
     costs = costs or Costs()
     for count, what in ((ranks, "ranks"), (microbatches, "micro-batches"), (chunks, "chunks")):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from .comparison import Comparison, Row, comparison
+from .comparison import Comparison, Row, comparison, table_html
 from .costs import Costs
 
 #: What an estimate takes for granted.
@@ -51,6 +51,16 @@ class Estimate:
         return self.saved - self.saved_by_bubble
 
 
+_COLUMNS: dict[str, Callable[[Estimate], str]] = {
+    "step s": lambda row: f"{row.step:.2f}",
+    "bubble %": lambda row: f"{100 * row.bubble_fraction:.1f}",
+    "hidden %": lambda row: f"{100 * row.hidden_communication / (row.communication or 1):.1f}",
+    "saved s": lambda row: f"{row.saved:.2f}",
+    "by bubble": lambda row: f"{row.saved_by_bubble:.2f}",
+    "by hiding": lambda row: f"{row.saved_by_hiding:.2f}",
+}
+
+
 @dataclass(frozen=True)
 class Estimates:
     """Rows in the order asked for, found by number or name; prints as a table with its assumptions.
@@ -76,22 +86,23 @@ class Estimates:
     def __iter__(self) -> Iterator[Estimate]:
         return iter(self.rows)
 
+    def _cells(self) -> list[list[str]]:
+        return [[row.name, *(figure(row) for figure in _COLUMNS.values())] for row in self.rows]
+
     def __str__(self) -> str:
-        lines = ["schedule      step s  bubble %  hidden %  saved s  by bubble  by hiding"]
-        for row in self.rows:
-            hidden = 100 * row.hidden_communication / row.communication if row.communication else 0
-            lines.append(
-                f"{row.name:<12}{row.step:8.2f}{100 * row.bubble_fraction:10.1f}{hidden:10.1f}"
-                f"{row.saved:9.2f}{row.saved_by_bubble:11.2f}{row.saved_by_hiding:11.2f}"
-            )
+        table = [["schedule", *_COLUMNS], *self._cells()]
+        lines = [f"{name:<12}" + "".join(f"{cell:>11}" for cell in cells) for name, *cells in table]
         lines += [f"without {name}: {why}" for name, why in self.left_out.items()]
         return "\n".join([*lines, "assuming:", *(f"- {each}" for each in self.assumptions)])
 
     __repr__ = __str__  # a notebook keeps it beside the HTML
 
     def _repr_html_(self) -> str:
-        # Wrapped between words: Jupyter's <pre> breaks long lines anywhere.
-        return f'<pre style="white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">{escape(str(self))}</pre>'
+        """A table, with the assumptions to unfold."""
+        notes = "".join(f"<div>without {escape(name)}: {escape(why)}</div>" for name, why in self.left_out.items())
+        items = "".join(f"<li>{escape(each)}</li>" for each in self.assumptions)
+        taken = f"<details><summary>what this takes for granted</summary><ul>{items}</ul></details>"
+        return table_html(["schedule", *_COLUMNS], self._cells()) + notes + taken
 
 
 def estimate_step(
@@ -113,10 +124,10 @@ def estimate_step(
     ValueError for names and counts that are none, for costs per stage, and where the first schedule is left out.
 
     >>> print(str(estimate_step(ranks=16, microbatches=120)).partition("assuming")[0])
-    schedule      step s  bubble %  hidden %  saved s  by bubble  by hiding
-    1f1b           27.84      11.1       0.0     0.00       0.00       0.00
-    zb-h1          26.95       8.2       0.0     0.89       0.89       0.00
-    dualpipe       17.89       5.0      78.8     9.95       1.45       8.49
+    schedule         step s   bubble %   hidden %    saved s  by bubble  by hiding
+    1f1b              27.84       11.1        0.0       0.00       0.00       0.00
+    zb-h1             26.95        8.2        0.0       0.89       0.89       0.00
+    dualpipe          17.89        5.0       78.8       9.95       1.45       8.49
     <BLANKLINE>
     """
     costs = costs or Costs.deepseek_v3()

@@ -7,11 +7,11 @@ coroutines here pause where the real ones of :mod:`pipelab.runtime.overlap` do, 
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
-from ..ir import Action, at_least
+from ..ir import Action, Schedule, at_least
 from ..timeline import Span, Timeline
 from .costs import Costs, divided
 
@@ -93,12 +93,48 @@ def phase_times(costs: Costs, exchanges: int, stage: int = 0) -> PhaseTimes:
     forward, backward = _Clock(f), _Clock(b)
     take_turns(forward.forward(phases, exchanges))
     take_turns(backward.backward(phases, exchanges))
-    clock = _Clock(Action.overlap(f, b))
-    take_turns(clock.backward(phases, exchanges), clock.forward(phases, exchanges))
-    timeline = Timeline.from_spans(clock.spans, "overlapped", 1)
+    timeline = _pair(Action.overlap(f, b), costs, {stage: exchanges})
     serial = costs.duration("F", stage) + costs.duration("B", stage)
     exposed = timeline.exposed_communication[0]
     return PhaseTimes(forward.compute, backward.compute, serial, timeline.makespan, exposed, timeline)
+
+
+def with_phases(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int], overlap: bool = True) -> Costs:
+    """Costs for a schedule whose stages have so many exchanges each: a pair takes what its phases take in turns.
+
+    exchanges   stage -> how many; pairs of stages that are not in it cost what they did
+    overlap     False: every exchange is waited for at once, so that a pair takes F + B
+
+    >>> from pipelab import dualpipe
+    >>> costs = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12)
+    >>> with_phases(costs, dualpipe(2, 8), {0: 8, 1: 8}).overlapped
+    (Fraction(49, 2), Fraction(49, 2))
+    >>> with_phases(costs, dualpipe(2, 8), {0: 8, 1: 8}, overlap=False).overlapped
+    (48, 48)
+    """
+    pairs = {action.stage: action for program in schedule.programs for action in program if action.parts}
+    if not pairs:
+        return costs
+    takes: list[Any] = [0] * schedule.num_stages  # a stage whose forward is in no pair needs none
+    for stage, pair in pairs.items():
+        forward, backward = pair.parts
+        takes[stage] = costs.pair(stage, backward.kind, backward.stage)
+        if not exchanges.keys() & {stage, backward.stage}:
+            continue
+        serial = costs.duration("F", stage) + costs.duration(backward.kind, backward.stage)
+        takes[stage] = _pair(pair, costs, exchanges).makespan if overlap else serial
+    return replace(costs, overlapped=takes)
+
+
+def _pair(pair: Action, costs: Costs, exchanges: Mapping[int, int]) -> Timeline:
+    """A forward and a backward that take turns, the backward first."""
+    clock, (forward, backward) = _Clock(pair), pair.parts
+    first, second = (exchanges.get(part.stage, 0) for part in (backward, forward))
+    take_turns(
+        clock.backward(PhaseCosts.of(costs, backward.stage, first), first),
+        clock.forward(PhaseCosts.of(costs, forward.stage, second), second),
+    )
+    return Timeline.from_spans(clock.spans, "overlapped", 1)
 
 
 class _Clock:

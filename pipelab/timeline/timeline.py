@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..ir import Action
+from ..ir import Action, counted
 from . import intervals
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Timeline:
         return len(self.actions)
 
     def __repr__(self) -> str:
-        what = f"{self.name}, {self.source}: {self.num_ranks} ranks, {len(self)} spans"
+        what = f"{self.name}, {self.source}: {counted(self.num_ranks, 'rank')}, {counted(len(self), 'span')}"
         return f"<Timeline {what}, makespan {float(self.makespan):g}{self.unit and ' ' + self.unit}>"
 
     def __eq__(self, other: object) -> bool:
@@ -225,6 +225,17 @@ class Timeline:
         from .causes import Causes
 
         return Causes(self)
+
+    def whole_actions(self) -> Timeline:
+        """The same with one span for each action, from the start of its first phase to the end of its last.
+
+        Of stages with phases a run has a span per phase, on two streams. This is how such a run compares with others.
+        """
+        extents = self.causes.extents.items()
+        spans = [Span(rank, STREAMS[COMPUTE], action, start, end) for (rank, action), (start, end) in extents]
+        whole = Timeline.from_spans(spans, self.name, self.num_ranks)
+        attributes = ("source", "unit", "free_at", "note", "journeys")
+        return replace(whole, **{name: getattr(self, name) for name in attributes})
 
     def gaps(self, shortest: float = 0) -> list[Gap]:
         """Every idle gap longer than `shortest`, rank by rank, each with its reason."""

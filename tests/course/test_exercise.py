@@ -68,8 +68,8 @@ def test_a_wrong_number_is_told_in_which_direction(answer, said):
 @pytest.mark.parametrize("answer", [None, ...])
 def test_no_number_yet(answer):
     feedback = check_number(answer, 0.75, why="three of four ranks wait", hint="count")
-    assert (feedback.passed, feedback.title) == (False, "Nothing predicted yet")
-    assert "write down a number first" in str(feedback)
+    assert (feedback.passed, feedback.title) == (False, "No answer yet")
+    assert "put a number in the place of the dots" in str(feedback)
 
 
 @pytest.mark.parametrize("answer", ["three quarters", [0.75, 1], (), {}, 1j, torch.ones(2), np.ones(3), len])

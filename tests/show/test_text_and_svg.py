@@ -38,7 +38,7 @@ def test_text_in_colour_says_the_same():
 def test_text_says_paced():
     spans = [Span(0, "compute", Action("F", 0, 0), 0.0, 5.0)]
     timeline = Timeline.from_spans(spans, "mine", source="paced", unit="ms", note="emulated link")
-    assert text_timeline(timeline).splitlines()[0] == "mine, paced, emulated link: 1 ranks, 5 ms"
+    assert text_timeline(timeline).splitlines()[0] == "mine, paced, emulated link: 1 rank, 5 ms"
 
 
 def rectangles(svg: str) -> list[tuple[float, float, float]]:

@@ -1,6 +1,7 @@
 """What a step of a model like DeepSeek-V3 would take, and what a schedule's gain is made of."""
 
 from dataclasses import replace
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -95,7 +96,9 @@ def test_it_prints_with_its_assumptions():
     assert "without dualpipe: DualPipe needs an even number" in text
     assert steps.assumptions == ASSUMPTIONS
     assert all(f"- {assumption}" in text for assumption in ASSUMPTIONS)
-    assert steps._repr_html_().startswith("<pre ")
+    html = steps._repr_html_()
+    assert ">2.06</td>" in html
+    assert all(escape(assumption) in html.partition("<details>")[2] for assumption in ASSUMPTIONS)
 
 
 @pytest.mark.parametrize(
