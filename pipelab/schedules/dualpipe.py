@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 
 from ..ir import Action, Schedule, at_least, bidirectional, counted
 from ..ir.action import OVERLAP
@@ -26,11 +27,11 @@ def dualpipe(ranks: int, microbatches: int) -> Schedule:
     require_sizes(ranks, microbatches)
     half = ranks // 2
     down, up = range(microbatches // 2), range(microbatches // 2, microbatches)
-    programs = (
+    phases = (
         eight_phases(half, rank, down, up) if rank < half else eight_phases(half, ranks - 1 - rank, up, down)
         for rank in range(ranks)
     )
-    return Schedule("dualpipe", placement, microbatches, tuple(programs))
+    return Schedule("dualpipe", placement, microbatches, tuple(tuple(chain(*each)) for each in phases))
 
 
 def require_sizes(ranks: int, microbatches: int) -> None:
@@ -53,8 +54,8 @@ def _require_even(what: str, count: int, why: str) -> None:
         raise ValueError(f"DualPipe needs an even number of {what} ({why}): {nearest}; got {count}")
 
 
-def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[Action, ...]:
-    """A rank's program in the eight phases of DeepSeek's DualPipe, which DualPipeV shares.
+def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[Action, ...], ...]:
+    """A rank's program in the eight phases of DeepSeek's DualPipe, which DualPipeV shares, one after the other.
 
     half        ranks on the way from where micro-batches enter to the middle (of DualPipeV: to the fold)
     depth       of this rank on that way: 0 where they enter, half - 1 in the middle
@@ -67,24 +68,26 @@ def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[Action
     late: deque[Action] = deque()  # weight gradients put off
     i0, i1, w = _split(b0, late), _split(b1, late), iter(late.popleft, None)
     f0b1, f1b0 = map(_overlapped, f0, b1), map(_overlapped, f1, b0)
-    return (
+    phases = (
         # 1, 2. Micro-batches of one direction come in, then of both.
-        *turns(2 * deeper, f0),
-        *turns(depth + 1, f0, f1),
+        turns(2 * deeper, f0),
+        turns(depth + 1, f0, f1),
         # 3. The first gradients, split: the next rank has nothing else to do than to wait for them.
-        *turns(deeper, i1, w, f1),
+        turns(deeper, i1, w, f1),
         # 4. Steady. In the middle the first two are not overlapped, so that the first gradient of all leaves sooner.
-        *(turns(1, f0b1, f1b0) if deeper else turns(1, f0, b1, f1b0)),
-        *turns(len(near) - half - deeper - 1, f0b1, f1b0),
+        chain(
+            turns(1, f0b1, f1b0) if deeper else turns(1, f0, b1, f1b0),
+            turns(len(near) - half - deeper - 1, f0b1, f1b0),
+        ),
         # 5, 6. No micro-batch is left to come in from the near side, then from neither. Half of the backwards without a
         # forward are whole, half are split,
-        *turns(deeper, b1, f1b0),
-        *turns(1, *([b1, b0] * half)[: depth + 1]),
-        *turns(1, *([i1, i0] * half)[depth + 1 : 2 * depth + 2]),
+        turns(deeper, b1, f1b0),
+        chain(turns(1, *([b1, b0] * half)[: depth + 1]), turns(1, *([i1, i0] * half)[depth + 1 : 2 * depth + 2])),
         # 7, 8. so that there are W to do while the last gradients come back.
-        *turns(deeper, w, i0),
-        *turns(depth + 1, w),
+        turns(deeper, w, i0),
+        turns(depth + 1, w),
     )
+    return tuple(map(tuple, phases))  # in order: each takes from the streams what those before it have left
 
 
 def _split(backwards: Iterator[Action], late: deque[Action]) -> Iterator[Action]:

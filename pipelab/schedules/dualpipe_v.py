@@ -1,5 +1,7 @@
 """DualPipeV: DualPipe cut in half and folded to a V, so that every parameter is there once."""
 
+from itertools import chain
+
 from ..ir import Schedule, at_least, v_shape
 from .dualpipe import eight_phases, require_full
 from .phases import all_at_once
@@ -22,5 +24,5 @@ def dualpipe_v(ranks: int, microbatches: int) -> Schedule:
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
     require_full("DualPipeV", ranks, microbatches)
     every = range(microbatches)
-    programs = (eight_phases(ranks, rank, every, every) for rank in range(ranks))
+    programs = (tuple(chain(*eight_phases(ranks, rank, every, every))) for rank in range(ranks))
     return Schedule("dualpipe-v", placement, microbatches, tuple(programs))

@@ -37,7 +37,7 @@ def plot_gains(estimates: Estimates, *, width: float = 8.0) -> Picture:
                     va="center",
                     color=LABEL,
                     fontsize=8,
-                    bbox={"facecolor": colour, "edgecolor": "none", "pad": 1},
+                    bbox={"facecolor": colour, "edgecolor": "none", "pad": 2},
                 )
         ends = [end + size for end, size in zip(ends, sizes, strict=True)]
     axes.set_ylim(len(names) - 0.5, -0.5)

@@ -6,6 +6,7 @@ import os
 import signal
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from pipelab.moe import Expert, MoEBlock
 from pipelab.runtime import RankDied
 from pipelab.runtime.grid import Grid
 from pipelab.runtime.phases import PhasedSequence
+from pipelab.simulate.phases import phase_times
 from tests.runtime.small import linears, mse, vectors
 from tests.runtime.test_overlap import Sleepy
 from tests.runtime.test_torchrun import torchrun
@@ -107,6 +109,15 @@ def test_the_timeline_has_two_streams() -> None:
     assert {span.stream for span in timeline.spans} == {"compute", "comm"}
     assert set(timeline.actions) == {action for program in schedule.programs for action in program}
     assert result.gradients_equal
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_the_prediction_is_of_pairs_as_they_are_run(overlap: bool) -> None:
+    costs, schedule = Costs(2, 2, 2, forward_comm=3, backward_input_comm=3), dualpipe(2, 4)
+    result = run(schedule, blocks(2), batch(8), loss=mse, expert_ranks=2, pace=costs, overlap=overlap, check=False)
+    times = phase_times(costs, exchanges=2)
+    pair = times.overlapped if overlap else times.serial
+    assert result.simulated.makespan == simulate(schedule, replace(costs, overlapped=pair)).makespan
 
 
 def test_phases_that_can_not_keep_the_pace() -> None:

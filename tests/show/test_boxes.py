@@ -30,6 +30,16 @@ def test_every_span_has_its_box(data):
     assert len(drawn.colours) == len(drawn.styles) == len(np.unique(drawn.style))
 
 
+def test_of_a_kind_all_are_labelled_or_none():
+    drawn = boxes(simulate(gpipe(1, 8)))
+    long = np.array([STYLES[drawn.styles[style][0]] is STYLES["B"] for style in drawn.style])
+    one_forward = long | (np.arange(len(long)) == np.flatnonzero(~long)[0])
+    assert drawn.labelled(one_forward).tolist() == long.tolist()
+    mostly = one_forward.copy()
+    mostly[np.flatnonzero(~long)[:5]] = True
+    assert drawn.labelled(mostly).tolist() == mostly.tolist()
+
+
 def test_a_pair_is_forward_above_backward_in_one_frame():
     pair = Action.parse("(0F7;3B2)OVERLAP_F_B")
     drawn = boxes(Timeline.from_spans([Span(0, "compute", pair, 1, 3)], "pair"))

@@ -117,3 +117,9 @@ def test_explorers_table_has_shares_of_a_rank_where_stages_are_of_different_leng
 )
 def test_number(value, text):
     assert number(value) == text
+
+
+def test_figures_leave_out_what_rounding_leaves_of_nothing():
+    timeline = simulate(one_f_one_b(8, 20), Costs(0.78, 0.99, 0.3))
+    assert not any(value.endswith("e-14") or "e-" in value for _, value in figures_table(timeline))
+    assert 0 < sum(steady for _, steady, _ in timeline.idle_by_phase) < 1e-9  # there is some

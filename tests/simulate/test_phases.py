@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelab import Costs
-from pipelab.simulate.phases import phase_times, take_turns
+from pipelab import Costs, dualpipe, one_f_one_b
+from pipelab.simulate.phases import phase_times, take_turns, with_phases
 
 numbers = st.integers(0, 30)
 costs = st.builds(
@@ -40,6 +40,22 @@ def test_with_more_layers_the_pair_comes_near_to_the_larger_stream(layers: int) 
     """At 1:1, what can't be hidden is half of one computation, however many there are."""
     times = phase_times(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), exchanges=2 * layers)
     assert times.overlapped == 24 + Fraction(8, 2 * layers) / 2
+
+
+@given(costs, st.integers(1, 10))
+def test_a_schedules_pairs_take_what_phases_take(costs: Costs, exchanges: int) -> None:
+    schedule, times = dualpipe(4, 8), phase_times(costs, exchanges)
+    both = dict.fromkeys(range(4), exchanges)
+    assert set(with_phases(costs, schedule, both).overlapped) == {times.overlapped}
+    assert set(with_phases(costs, schedule, both, overlap=False).overlapped) == {times.serial}
+    assert set(with_phases(costs, schedule, {}).overlapped) == {costs.pair(0, "B", 0)}
+
+
+def test_pairs_of_uneven_stages_cost_their_own_forward_and_backward() -> None:
+    costs = Costs([1, 2], [3, 4], [5, 6], forward_comm=[7, 8], backward_input_comm=[9, 10])
+    serial = with_phases(costs, dualpipe(2, 8), {0: 4, 1: 4}, overlap=False).overlapped
+    assert serial == (1 + 7 + 4 + 10 + 6, 2 + 8 + 3 + 9 + 5)
+    assert with_phases(costs, one_f_one_b(2, 4), {0: 4, 1: 4}) is costs
 
 
 def test_nothing_to_exchange() -> None:

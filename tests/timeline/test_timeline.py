@@ -120,6 +120,21 @@ def test_a_timeline_that_starts_late_is_as_long_as_it_is():
     assert late.idle_by_phase == ((3, 0, 0), (1, 0, 0))  # no backward: all of it is warm-up
 
 
+def test_whole_actions_reach_from_their_first_phase_to_their_last():
+    f0, b0 = Action.parse("0F0"), Action.parse("0B0")
+    spans = [
+        Span(0, "compute", f0, 1, 2),
+        Span(0, "comm", f0, 2, 5),
+        Span(0, "compute", f0, 6, 7),
+        Span(0, "compute", b0, 7, 9),
+    ]
+    timeline = Timeline.from_spans(spans, "phased", source="paced", unit="ms", note="emulated link")
+    whole = timeline.whole_actions()
+    assert whole.spans == (Span(0, "compute", f0, 1, 7), Span(0, "compute", b0, 7, 9))
+    assert (whole.name, whole.source, whole.unit, whole.note) == ("phased", "paced", "ms", "emulated link")
+    assert whole.makespan == timeline.makespan
+
+
 def test_nothing_at_all():
     empty = Timeline.from_spans([], "empty", 2)
     assert (len(empty), empty.makespan, empty.bubble_fraction, empty.bubble_over_ideal) == (0, 0, 0, 0)
