@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ..runtime.streams import PhaseSpan
     from ..runtime.worker import RankContext
 
-FORWARD, BACKWARD = Action("F", 0, 1), Action("B", 0, 0)
-PAIR = Action.overlap(FORWARD, BACKWARD)
+#: Of a phase's direction, the action that it is a part of: a backward's parts are for the input and for the weights.
+PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Hiding:
     exposed                 of the overlapped pair's communication, what no computation hides
     gradients_equal         are those of the overlapped pair, and its outputs, the blocking one's, bit by bit?
     phases                  the overlapped pair's on rank 0, as (stream, name, direction, start, end)
-    timelines               of the blocking and of the overlapped pair
+    timelines               of the blocking and of the overlapped pair: F, I and W, phase by phase
     simulated               what the simulator says of these costs; None where there are none
     """
 
@@ -177,9 +177,8 @@ def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) ->
         middle = sorted(range(len(times)), key=times.__getitem__)[(len(times) - 1) // 2]
         took[way] = times[middle]
         zero = min(begin for begin, _, _ in runs[middle])
-        action = {"forward": FORWARD, "backward": BACKWARD}.get(way, PAIR)
         spans = [
-            Span(rank, span.stream, action, 1000 * (span.start - zero), 1000 * (span.end - zero))
+            Span(rank, span.stream, PARTS[span.direction], 1000 * (span.start - zero), 1000 * (span.end - zero))
             for rank, (_, _, found) in enumerate(runs[middle])
             for span in found
         ]

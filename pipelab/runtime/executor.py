@@ -12,11 +12,11 @@ from torch import nn
 
 from ..ir import Action, Schedule
 from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
-from ..ir.schedule import Program
 from ..simulate.phases import PhaseCosts
 from .copies import Copies
 from .grid import ExpertGroup, Grid, sum_replicated_gradients
 from .job import StepRecord
+from .just_in_time import just_in_time
 from .memory import ActivationBytes
 from .messages import Messages, require_message
 from .overlap import Chunk, Turns, take_turns
@@ -262,28 +262,6 @@ class Executor:
         text = "end of the step" if action is None else str(action)
         waiting = action is None or waits_for is not None
         self.ctx.at(text, waiting=waiting, waits_for=waits_for, done=steps + position)
-
-
-def just_in_time(program: Program) -> Program:
-    """A lowered program with every receive directly before the action that needs it, every send after what makes it.
-
-    `lower` gives messages the places in which they may hold both ranks until they are over. Here they hold nobody:
-    receives are posted ahead, sends wait for none. A rank that stood at a receive earlier than it must would keep what
-    it has computed, and could send, from the others.
-    """
-    ordered: list[Action] = []
-    early: set[Action] = set()
-    for action in program:
-        if action.kind in (RECV_F, RECV_B):
-            early.add(action)
-            continue
-        for kind, stage, m, _ in action.computes:
-            needed = Action(RECV_F if kind == "F" else RECV_B, stage, m)
-            if needed in early:
-                early.remove(needed)
-                ordered.append(needed)
-        ordered.append(action)
-    return tuple(ordered)
 
 
 def seed_microbatch(seed: int, step: int, stage: int, microbatch: int) -> None:

@@ -140,9 +140,7 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
     first = min(start for report in reports for _, start, _ in report.steps[0].spans)
     exchanges = {stage: count for report in reports for stage, count in report.exchanges.items()}
     costs = (
-        with_phases(job.pace, schedule, exchanges, job.overlap)
-        if job.pace
-        else Costs.from_timeline(timeline, schedule)
+        with_phases(job.pace, schedule, exchanges, job.overlap) if job.pace else Costs.from_timeline(timeline, schedule)
     )
     simulated = simulate(schedule, costs)
     comparison = next((report.comparison for report in everyone if report.comparison), Comparison())

@@ -82,7 +82,6 @@ class Streams:
             flight.wait()
         return flight
 
-
     def take(self) -> tuple[list[PhaseSpan], list[tuple[float, float]]]:
         """The spans and the lateness since the last time. The comm stream is empty then."""
         taken = self.spans, self.lateness

@@ -110,19 +110,23 @@ def _tint_means(tints: _Tints) -> str:
 class _Tints:
     """How much lighter an action is drawn: a rank's later chunks more, and so are micro-batches on the second route.
 
-    Where a stage is on two ranks, the pipeline is bidirectional, and its second half of micro-batches goes up.
+    Where a stage is on two ranks for different micro-batches, the pipeline is bidirectional, and its second half of
+    micro-batches goes up. (Ranks that share experts hold a stage for the same micro-batches.)
     """
 
     def __init__(self, timeline: Timeline) -> None:
         chunks: list[set[int]] = [set() for _ in range(timeline.num_ranks)]
         holders: dict[int, set[int]] = {}
+        doers: dict[tuple[int, int], set[int]] = {}
         self.microbatches = 0
         for rank, action in zip(timeline.rank.tolist(), timeline.actions, strict=True):
             for part in action.computes:
                 chunks[rank].add(part.stage)
                 holders.setdefault(part.stage, set()).add(rank)
+                doers.setdefault((part.stage, part.microbatch), set()).add(rank)
                 self.microbatches = max(self.microbatches, part.microbatch + 1)
-        self.bidirectional = any(len(ranks) > 1 for ranks in holders.values())
+        shared = any(len(ranks) > 1 for ranks in doers.values())
+        self.bidirectional = not shared and any(len(ranks) > 1 for ranks in holders.values())
         self.chunks = max((len(held) for held in chunks), default=0)  # per rank
         levels = [0.0, *(CHUNK_TINT * chunk / (self.chunks - 1) for chunk in range(1, self.chunks))]
         self.tint = {

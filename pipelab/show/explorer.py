@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-from IPython.core.getipython import get_ipython
 
 from ..ir import Schedule, at_least, counted
 from ..simulate import simulate
@@ -142,7 +140,7 @@ class Explorer(Live):
             ]
         )
         self.add_class("pipelab-explorer")
-        _take_the_place_of_the_last(self)
+        self.take_the_place_of_the_last()
         for control in (*controls.all, self.paced, self.pace):
             control.observe(self._changed, "value")
         self.time.observe(self._pointed, "value")
@@ -275,18 +273,3 @@ class Explorer(Live):
         if self.compared is not None:
             return compare(self.timeline, self.compared)
         return plot(self.timeline, title=f"{caption(self.timeline)} · run the cell for sliders")
-
-
-_last: dict[str, weakref.ref[Explorer]] = {}  # of each cell
-
-
-def _take_the_place_of_the_last(explorer: Explorer) -> None:
-    """A cell that is run again has no Cancel button any more for the run that its earlier explorer has under way."""
-    try:
-        cell = get_ipython().get_parent()["metadata"]["cellId"]  # type: ignore[union-attr]
-    except (AttributeError, KeyError, TypeError):  # no notebook, or one that doesn't tell
-        return
-    earlier = _last[cell]() if cell in _last else None
-    if earlier is not None:
-        earlier.experiment.stop()
-    _last[cell] = weakref.ref(explorer)

@@ -60,6 +60,7 @@ class Hider(Live):
         measured = [self.blocking, self.overlapped]
         super().__init__([self.share, self.pair, self.legend, run, self.experiment.status, *measured, self.table])
         self.add_class("pipelab-hider")
+        self.take_the_place_of_the_last()
         self.share.observe(self._changed, "value")
         self._changed()
 
@@ -68,7 +69,8 @@ class Hider(Live):
         """Of the whole stage, in ms."""
         part = self.share.value
         exchange = 1.5 * _COMPUTE_MS * part / (1 - part)  # of F, and of I: half of all communication each
-        return Costs(_COMPUTE_MS, _COMPUTE_MS, _COMPUTE_MS, forward_comm=exchange, backward_input_comm=exchange)
+        parts = {"forward_comm": exchange, "backward_input_comm": exchange}
+        return Costs(_COMPUTE_MS, _COMPUTE_MS, _COMPUTE_MS, **parts, unit="ms")
 
     def __repr__(self) -> str:
         times = f"F&B {number(self.predicted.overlapped)} of {number(self.predicted.serial)} ms"

@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+import weakref
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from IPython.core.getipython import get_ipython
 
 from .picture import Picture
 
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+_last: dict[str, weakref.ref[Live]] = {}  # of each cell, the widget with an experiment
+
 
 class Live(widgets.VBox):
-    """A column of widgets. Its `repr` and its `still` stand in a notebook where no kernel makes it live."""
+    """A column of widgets. Its `repr` and its `still` stand in a notebook where no kernel makes it live.
+
+    experiment  the button for real ranks and what belongs to it, of widgets that have one
+    """
+
+    experiment: Experiment
 
     def still(self) -> Picture | str | None:
         """A picture, or markup such as a table, of what it shows now; None where there is nothing to show."""
         return None
+
+    def take_the_place_of_the_last(self) -> None:
+        """Cancel the run of the widget that this cell showed before: it has no Cancel button any more."""
+        try:
+            cell = get_ipython().get_parent()["metadata"]["cellId"]  # type: ignore[union-attr]
+        except (AttributeError, KeyError, TypeError):  # no notebook, or one that doesn't tell
+            return
+        earlier = _last[cell]() if cell in _last else None
+        if earlier is not None:
+            earlier.experiment.stop()
+        _last[cell] = weakref.ref(self)
 
     def close(self) -> None:
         """Cancel a run that is under way, and take the widget away."""

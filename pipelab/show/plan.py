@@ -83,9 +83,7 @@ def _draw_bars(axes: Axes, plan: Plan, layer: int, width: float) -> None:
     tall = _LABEL_POINTS / 72 / _BARS * 1.08 * highest  # a label's height, in load
     for (x0, y0, x1, y1), text in zip(corners, expert.ravel().astype(str), strict=True):
         if y1 - y0 > 1.3 * tall and len(text) * _DIGIT * _LABEL_POINTS / 72 < _BAR * width / sizes.gpus:
-            axes.text(
-                (x0 + x1) / 2, (y0 + y1) / 2, text, ha="center", va="center", fontsize=_LABEL_POINTS, color=LABEL
-            )
+            axes.text((x0 + x1) / 2, (y0 + y1) / 2, text, ha="center", va="center", fontsize=_LABEL_POINTS, color=LABEL)
 
 
 def _outline(axes: Axes, load: np.ndarray) -> None:

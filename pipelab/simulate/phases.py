@@ -67,7 +67,7 @@ class PhaseTimes:
     forward, backward   each alone; the weights' part of the backward may hide an exchange
     serial              both with every exchange waited for at once: the sum of everything
     overlapped          both as one action;  exposed: its communication that no computation hides
-    timeline            of the overlapped pair
+    timeline            of the overlapped pair: F, I and W as they take turns
     """
 
     forward: Any
@@ -90,9 +90,9 @@ def phase_times(costs: Costs, exchanges: int, stage: int = 0) -> PhaseTimes:
     """
     phases = PhaseCosts.of(costs, stage, exchanges)
     f, b = Action("F", stage, 1), Action("B", stage, 0)
-    forward, backward = _Clock(f), _Clock(b)
-    take_turns(forward.forward(phases, exchanges))
-    take_turns(backward.backward(phases, exchanges))
+    forward, backward = _Clock(), _Clock()
+    take_turns(forward.forward(f, phases, exchanges))
+    take_turns(backward.backward(b, phases, exchanges))
     timeline = _pair(Action.overlap(f, b), costs, {stage: exchanges})
     serial = costs.duration("F", stage) + costs.duration("B", stage)
     exposed = timeline.exposed_communication[0]
@@ -128,52 +128,52 @@ def with_phases(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int], 
 
 def _pair(pair: Action, costs: Costs, exchanges: Mapping[int, int]) -> Timeline:
     """A forward and a backward that take turns, the backward first."""
-    clock, (forward, backward) = _Clock(pair), pair.parts
+    clock, (forward, backward) = _Clock(), pair.parts
     first, second = (exchanges.get(part.stage, 0) for part in (backward, forward))
     take_turns(
-        clock.backward(PhaseCosts.of(costs, backward.stage, first), first),
-        clock.forward(PhaseCosts.of(costs, forward.stage, second), second),
+        clock.backward(backward, PhaseCosts.of(costs, backward.stage, first), first),
+        clock.forward(forward, PhaseCosts.of(costs, forward.stage, second), second),
     )
-    return Timeline.from_spans(clock.spans, "overlapped", 1)
+    return Timeline.from_spans(clock.spans, "overlapped", 1, unit=costs.unit)
 
 
 class _Clock:
     """Two streams, each as far as it has got."""
 
-    def __init__(self, action: Action) -> None:
-        self.action = action
+    def __init__(self) -> None:
         self.compute = self.comm = 0
         self.spans: list[Span] = []
 
-    def _work(self, cost: Any) -> None:
+    def _work(self, part: Action, cost: Any) -> None:
         start, self.compute = self.compute, self.compute + cost
         if cost:
-            self.spans.append(Span(0, "compute", self.action, start, self.compute))
+            self.spans.append(Span(0, "compute", part, start, self.compute))
 
-    def _start(self, cost: Any) -> Any:
+    def _start(self, part: Action, cost: Any) -> Any:
         """When what is let go now will have come."""
         start = max(self.compute, self.comm)
         self.comm = start + cost
         if cost:
-            self.spans.append(Span(0, "comm", self.action, start, self.comm))
+            self.spans.append(Span(0, "comm", part, start, self.comm))
         return self.comm
 
-    def forward(self, phases: PhaseCosts, exchanges: int) -> Turns[None]:
+    def forward(self, action: Action, phases: PhaseCosts, exchanges: int) -> Turns[None]:
         for _ in range(exchanges):
-            self._work(phases.forward)
-            come = self._start(phases.forward_exchange)
+            self._work(action, phases.forward)
+            come = self._start(action, phases.forward_exchange)
             yield
             self.compute = max(self.compute, come)
         if not exchanges:
-            self._work(phases.forward)
+            self._work(action, phases.forward)
 
-    def backward(self, phases: PhaseCosts, exchanges: int) -> Turns[None]:
+    def backward(self, action: Action, phases: PhaseCosts, exchanges: int) -> Turns[None]:
+        inputs, weights = (Action(kind, action.stage, action.microbatch) for kind in "IW")
         for number in range(max(1, exchanges)):
             if exchanges:
-                come = self._start(phases.backward_exchange)
+                come = self._start(inputs, phases.backward_exchange)
                 if number:
-                    self._work(phases.backward_weight)
+                    self._work(weights, phases.backward_weight)
                 yield
                 self.compute = max(self.compute, come)
-            self._work(phases.backward_input)
-        self._work(phases.backward_weight)
+            self._work(inputs, phases.backward_input)
+        self._work(weights, phases.backward_weight)

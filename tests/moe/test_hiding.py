@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelab import Costs
-from pipelab.moe.hiding import PAIR, hide
+from pipelab.moe.hiding import PARTS, hide
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_blocking_hides_nothing(held) -> None:
 def test_both_streams_are_there_and_held(held) -> None:
     for timeline in held.timelines:
         assert {span.stream for span in timeline.spans} == {"compute", "comm"}
-        assert set(timeline.actions) == {PAIR}
+        assert set(timeline.actions) == set(PARTS.values())
         assert (timeline.source, timeline.note) == ("paced", "emulated link")
     assert 0 < held.communication <= 24.001
     assert held.overlapped >= 24

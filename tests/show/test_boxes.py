@@ -66,6 +66,11 @@ def test_later_chunks_of_a_rank_are_lighter():
     assert tints == sorted(set(tints))
 
 
+def test_ranks_that_share_a_stage_and_its_micro_batches_have_one_direction():
+    spans = [Span(rank, "compute", Action("F", 0, m), m, m + 1) for rank in (0, 1) for m in (0, 1)]
+    assert {tint for _, tint in boxes(Timeline.from_spans(spans, "experts")).styles} == {0.0}
+
+
 def test_the_second_direction_is_lighter():
     spans = [
         Span(rank, "compute", Action("F", rank if m == 0 else 1 - rank, m), m, m + 1) for rank in (0, 1) for m in (0, 1)
