@@ -31,7 +31,7 @@ def check_replicate(fn: Replicate) -> Feedback:
       - expert 0 got its last copy when each of its copies had 1; each of expert 1's still has 2
     """
     tried = 0
-    for load, replicas in _replication_cases():
+    for load, replicas in replication_cases():
         where = f"with load {load} and {replicas} replicas"
         try:
             answer = fn(list(load), replicas)
@@ -41,13 +41,13 @@ def check_replicate(fn: Replicate) -> Feedback:
             copies = whole_numbers(answer, len(load), "your function", "copies of each expert", "experts")
         except ValueError as error:
             return Feedback(False, f"Not right yet, {where}", (str(error),))
-        if reasons := _wrong_copies(copies, load, replicas):
+        if reasons := wrong_copies(copies, load, replicas):
             return Feedback(False, f"Not right yet, {where}", (f"your copies are {copies}", *reasons))
         tried += 1
     return Feedback(True, "Right: no other copies make the heaviest copy lighter", (f"checked on {tried} loads",))
 
 
-def _replication_cases() -> Iterator[tuple[list[int], int]]:
+def replication_cases() -> Iterator[tuple[list[int], int]]:
     """(load, replicas), small ones first; all zeros, one expert with everything, equal loads and ties among them."""
     for experts in (2, 3):
         for extra in range(4):
@@ -68,7 +68,7 @@ def _combinations(numbers: tuple[int, ...], length: int) -> Iterator[tuple[int, 
             yield (0,) * zeros + others
 
 
-def _wrong_copies(copies: list[int], load: list[int], replicas: int) -> list[str]:
+def wrong_copies(copies: list[int], load: list[int], replicas: int) -> list[str]:
     if without := [expert for expert, count in enumerate(copies) if count < 1]:
         return [f"expert {without[0]} has {copies[without[0]]}: every expert needs a copy"]
     if sum(copies) != replicas:
@@ -100,7 +100,7 @@ def check_pack(fn: Pack) -> Feedback:
       - an item of weight 2 is next, and GPU 1, with 0, is the lightest with room; yours puts it on GPU 0, with 2
     """
     tried = 0
-    for weights, gpus in _packing_cases():
+    for weights, gpus in packing_cases():
         where = f"with weights {weights} on {gpus} GPU{'s' * (gpus > 1)}"
         try:
             answer = fn(list(weights), gpus)
@@ -110,7 +110,7 @@ def check_pack(fn: Pack) -> Feedback:
             gpu_of = whole_numbers(answer, len(weights), "your function", "a GPU for each item", "items")
         except ValueError as error:
             return Feedback(False, f"Not right yet, {where}", (str(error),))
-        if reasons := _wrong_packs(gpu_of, weights, gpus):
+        if reasons := wrong_packs(gpu_of, weights, gpus):
             return Feedback(False, f"Not right yet, {where}", tuple(reasons))
         tried += 1
     return Feedback(
@@ -118,7 +118,7 @@ def check_pack(fn: Pack) -> Feedback:
     )
 
 
-def _packing_cases() -> Iterator[tuple[list[int], int]]:
+def packing_cases() -> Iterator[tuple[list[int], int]]:
     """(weights, gpus), small ones first."""
     yield [3, 2], 2
     yield [2, 3], 1
@@ -131,7 +131,7 @@ def _packing_cases() -> Iterator[tuple[list[int], int]]:
     yield from (([0] * 8, 4), ([0, 0, 9, 0, 0, 0], 3), ([4] * 9, 3), (_LARGER, 4), (_LARGER, 3), (_LARGER, 12))
 
 
-def _wrong_packs(gpu_of: list[int], weights: list[int], gpus: int) -> list[str]:
+def wrong_packs(gpu_of: list[int], weights: list[int], gpus: int) -> list[str]:
     room = len(weights) // gpus
     if beyond := [gpu for gpu in gpu_of if not 0 <= gpu < gpus]:
         return [f"there is no GPU {beyond[0]}; they are 0 to {gpus - 1}"]

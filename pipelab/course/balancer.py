@@ -62,9 +62,9 @@ def check_balancer(
     >>> print(check_balancer(greedy).title)
     Valid, and as good as the greedy, but not better yet
     """
-    load = _default_load() if load is None else as_load(load)
+    load = default_load() if load is None else as_load(load)
     sizes = Sizes(len(load), load.shape[1], replicas, gpus, nodes, groups)
-    for small, *its_sizes in _balancing_cases(sizes):
+    for small, *its_sizes in balancing_cases(sizes):
         first = np.array2string(small[0], separator=", ", threshold=8) if len(small) == 1 else f"{small.shape}"
         where = f"with load [{first}], replicas {its_sizes[0]} and GPUs {its_sizes[1]}"
         try:
@@ -90,11 +90,11 @@ def check_balancer(
     return Feedback(False, title, (figures, _what_is_in_the_way(mine)))
 
 
-def _default_load() -> np.ndarray:
+def default_load() -> np.ndarray:
     return np.concatenate([lognormal(4, 32, 1.0, seed=0), zipf(4, 32, 1.2, seed=1)])
 
 
-def _balancing_cases(sizes: Sizes) -> Iterator[tuple[np.ndarray, int, int, int, int]]:
+def balancing_cases(sizes: Sizes) -> Iterator[tuple[np.ndarray, int, int, int, int]]:
     """Loads on which a balancer may stumble: small ones if groups play no part, then some of the given sizes."""
     if sizes.parts == 1:
         for row, replicas, gpus in (

@@ -69,6 +69,8 @@ def load(path: str) -> ModuleType | str:
     name = os.path.splitext(os.path.basename(path))[0]
     module = ModuleType(name)
     module.__file__ = path
+    if not os.path.isfile(path):
+        return f"{os.path.basename(path)} was not handed in"
     try:
         with open(path, "rb") as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)
@@ -128,5 +130,7 @@ def told(error: BaseException, folder: str) -> str:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]
     except BaseException:
         return "an error that can't even be printed"
+    if isinstance(error, MemoryError):
+        text = f"{text}: it needs more memory than there is"
     text = text.replace(folder + os.sep, "")[:500]
     return f"{text} (line {own[-1].lineno} of {os.path.basename(own[-1].filename)})" if own else text

@@ -8,15 +8,17 @@ import pytest
 
 from pipelab import build, to_csv
 from pipelab.course import ASSIGNMENTS, Grade, grade
-from tests.course.handed import GPIPE_AND_1F1B, ZERO_BUBBLE, write
+from tests.course.handed import ZERO_BUBBLE, hand_in, write
 
 
-@pytest.mark.parametrize(("name", "code"), [("gpipe-and-1f1b", GPIPE_AND_1F1B), ("fill-the-bubbles", ZERO_BUBBLE)])
-def test_a_good_hand_in_has_all_points(tmp_path, name, code):
-    graded = grade(write(tmp_path, code), name)
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_a_good_hand_in_has_all_points(tmp_path, name):
+    graded = grade(hand_in(tmp_path / "ann", name), name)
     assert graded.passed, graded
-    assert graded.score == graded.max_score == float(graded) == ASSIGNMENTS[name].points
-    assert "gradients equal one process's" in graded.marks[-1].reasons[0]
+    assert graded.name == "ann"
+    assert graded.score == graded.max_score == float(graded) == ASSIGNMENTS[name].points == 10
+    if any(test.real for test in ASSIGNMENTS[name].tests):
+        assert "gradients equal one process's" in str(graded)
 
 
 def test_partial_credit_with_reasons_and_hints(tmp_path):

@@ -1,13 +1,19 @@
 """The assignments, one short file each. To add one: write such a file, and name it here (docs/instructors.md)."""
 
 from .base import Assignment, Judged, Refused, Replies, Test
+from .dualpipe import ASSIGNMENT as _dualpipe
 from .fill_the_bubbles import ASSIGNMENT as _fill_the_bubbles
 from .gpipe_and_1f1b import ASSIGNMENT as _gpipe_and_1f1b
+from .open_leaderboard import ASSIGNMENT as _leaderboard
+from .overlap_order import ASSIGNMENT as _overlap_order
+from .replicate_and_pack import ASSIGNMENT as _replicate_and_pack
 
 __all__ = ["ASSIGNMENTS", "Assignment", "Judged", "Refused", "Replies", "Test", "assignment"]
 
+_ALL = (_gpipe_and_1f1b, _fill_the_bubbles, _dualpipe, _overlap_order, _replicate_and_pack, _leaderboard)
+
 #: name on the command line -> assignment
-ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in (_gpipe_and_1f1b, _fill_the_bubbles)}
+ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in _ALL}
 
 
 def assignment(name: str) -> Assignment:

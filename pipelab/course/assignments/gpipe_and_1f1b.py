@@ -1,30 +1,19 @@
 """GPipe and 1F1B: the same bubble, with all activations kept and with few."""
 
 from ...ir.action import FORWARD
-from .base import Assignment, Judged, Refused, Replies, Test
-from .pipeline import Pipeline
+from .base import Assignment, Judged, Replies
+from .pipeline import Pipeline, Size
 
 _GPIPE = Pipeline("my_gpipe", like="gpipe")
 _1F1B = Pipeline("my_1f1b", like="1f1b")
 
 
-def _all_forwards_first(replies: Replies) -> Judged:
+def _all_forwards_first(replies: Replies, size: Size) -> Judged:
     """GPipe's order, and not another one that is as fast."""
-    right, reasons = 0, []
-    for size in _GPIPE.sizes:
-        try:
-            programs = _GPIPE.schedule(replies, size).programs
-        except Refused as refused:
-            reasons.append(str(refused))
-            continue
-        kinds = ["".join(action.kind for action in program).lstrip(FORWARD) for program in programs]
-        late = [rank for rank, rest in enumerate(kinds) if FORWARD in rest]
-        right += not late
-        if late:
-            reasons.append(
-                f"with {size[0]} ranks and {size[1]} micro-batches rank {late[0]} does a forward after a backward"
-            )
-    return Judged(right / len(_GPIPE.sizes), tuple(dict.fromkeys(reasons)))
+    kinds = ["".join(action.kind for action in program) for program in _GPIPE.schedule(replies, size).programs]
+    late = [rank for rank, done in enumerate(kinds) if FORWARD in done.lstrip(FORWARD)]
+    reasons = tuple(f"rank {rank} does a forward after a backward" for rank in late)
+    return Judged(1 - len(late) / len(kinds), reasons)
 
 
 ASSIGNMENT = Assignment(
@@ -48,11 +37,8 @@ ASSIGNMENT = Assignment(
                 "all forwards in order, then all backwards",
             ),
         ),
-        Test(
-            "my_gpipe does all forwards first",
-            1,
-            _all_forwards_first,
-            ("GPipe starts no backward before its last forward",),
+        _GPIPE.at_every_size(
+            "does all forwards first", 1, _all_forwards_first, ("GPipe starts no backward before its last forward",)
         ),
         _1F1B.runs(
             1,

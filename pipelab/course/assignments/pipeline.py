@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isclose
-from typing import Any
 
-from ...ir import Action, Schedule, check
+from ...ir import Schedule, check
 from ...schedules import build
 from ...simulate import Costs, simulate
 from ..confine import Question
-from ..exercise import different
 from .base import Judged, Refused, Replies, Test
+from .reading import read_free, read_like
 
 Size = tuple[int, int]
 SIZES: tuple[Size, ...] = ((4, 8), (2, 2), (3, 5), (4, 2), (1, 3), (8, 20))  # ranks, micro-batches
-_LONGEST = 64  # characters of an action: a pair with numbers of many digits
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A function (ranks, micro-batches) -> one list of actions per rank, to be compared with a named schedule."""
+    """A function (ranks, micro-batches) -> one list of actions per rank, to be compared with a named schedule.
+
+    free   whether it may lay its stages on the ranks in another way than that schedule
+    """
 
     function: str
     like: str
     sizes: Sequence[Size] = SIZES
     file: str = "schedule.py"
-    costs: Costs | None = None
+    free: bool = False
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -41,7 +42,9 @@ class Pipeline:
         key = self.function, size
         if key not in replies.known:
             try:
-                replies.known[key] = _read(replies[self.question(size)], build(self.like, *size))
+                answer = replies[self.question(size)]
+                reference = build(self.like, *size)
+                replies.known[key] = read_free(answer, *size) if self.free else read_like(answer, reference)
             except Refused as refused:
                 replies.known[key] = refused
         if isinstance(found := replies.known[key], Refused):
@@ -65,35 +68,34 @@ class Pipeline:
             self.valid(replies, size)
             return Judged(1)
 
-        return self._at_every_size("can run", points, judge, hints)
+        return self.at_every_size("can run", points, judge, hints)
 
-    def fast(self, points: float, hints: tuple[str, ...] = ()) -> Test:
-        """No slower than the closed form says. Half-way between the naive schedule and that: half of the points."""
+    def fast(
+        self, points: float, hints: tuple[str, ...] = (), costs: Costs | None = None, what: str = "as fast as {like}"
+    ) -> Test:
+        """No slower than the named schedule. Half-way between the naive one and that: half of the points."""
 
         def judge(replies: Replies, size: Size) -> Judged:
-            schedule = self.valid(replies, size)
-            mine, best, naive = (
-                simulate(each, self.costs).makespan
-                for each in (schedule, build(self.like, *size), build("naive", *size))
+            timeline, best, naive = (
+                simulate(each, costs)
+                for each in (self.valid(replies, size), build(self.like, *size), build("naive", *size))
             )
-            if mine <= best or isclose(mine, best):
+            mine, enough, slow = timeline.makespan, best.makespan, naive.makespan
+            if mine <= enough or isclose(mine, enough):
                 return Judged(1)
-            gap = max(
-                (g for g in simulate(schedule, self.costs).gaps() if g.waits_for), key=lambda g: g.length, default=None
-            )
+            gap = max((gap for gap in timeline.gaps() if gap.waits_for), key=lambda gap: gap.length, default=None)
             why = f"; its longest gap, from {gap.start} to {gap.end}: {gap.reason}" if gap else ""
-            share = max(0.0, float((naive - mine) / (naive - best))) if naive > best else 0.0
-            return Judged(share, (f"it takes {mine} units of time; {self.like} takes {best}{why}",))
+            share = float((slow - mine) / (slow - enough)) if slow > mine else 0.0
+            return Judged(share, (f"it takes {mine:g} units of time; {self.like} takes {enough:g}{why}",))
 
-        return self._at_every_size(f"as fast as {self.like}", points, judge, hints)
+        return self.at_every_size(what.format(like=self.like), points, judge, hints)
 
     def lean(self, points: float, hints: tuple[str, ...] = ()) -> Test:
         """No rank keeps more activations than in the schedule that it is compared with."""
 
         def judge(replies: Replies, size: Size) -> Judged:
             mine, enough = (
-                simulate(each, self.costs).peak_activations
-                for each in (self.valid(replies, size), build(self.like, *size))
+                simulate(each).peak_activations for each in (self.valid(replies, size), build(self.like, *size))
             )
             reasons = tuple(
                 f"rank {rank} holds {held} activations at once; {most} {'is' if most == 1 else 'are'} enough"
@@ -102,7 +104,7 @@ class Pipeline:
             )
             return Judged(1 - len(reasons) / len(mine), reasons)
 
-        return self._at_every_size(f"keeps no more than {self.like}", points, judge, hints)
+        return self.at_every_size(f"keeps no more than {self.like}", points, judge, hints)
 
     def trains(self, points: float, size: Size, hints: tuple[str, ...] = ()) -> Test:
         """On real ranks: every gradient is that of one process."""
@@ -125,7 +127,7 @@ class Pipeline:
     def _name(self, what: str) -> str:
         return f"{self.function} {what}"
 
-    def _at_every_size(
+    def at_every_size(
         self, what: str, points: float, judge: Callable[[Replies, Size], Judged], hints: tuple[str, ...]
     ) -> Test:
         """Each size has an equal share of the points."""
@@ -149,31 +151,6 @@ class Pipeline:
 def _said(size: Size) -> str:
     ranks, microbatches = size
     return f"{ranks} rank{'s' * (ranks > 1)}, {microbatches} micro-batch{'es' * (microbatches > 1)}"
-
-
-def _read(answer: Any, reference: Schedule) -> Schedule:
-    """A schedule from lists of text. Refused, with what is wanted, for anything else."""
-    if not isinstance(answer, list) or not all(isinstance(program, list) for program in answer):
-        raise Refused("it returns no list of lists; one list of actions per rank is wanted")
-    if len(answer) != reference.num_ranks:
-        raise Refused(f"it returns {len(answer)} lists; one per rank is wanted, {reference.num_ranks}")
-    expected = sum(map(len, reference.programs))
-    if sum(map(len, answer)) > 10 * expected + 100:
-        raise Refused(f"it returns {sum(map(len, answer))} actions; {expected} are about right")
-    try:
-        programs = tuple(tuple(_action(text) for text in program) for program in answer)
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    schedule = replace(reference, name="yours", programs=programs)
-    if reasons := different(schedule, reference):
-        raise Refused("; ".join(reasons))
-    return schedule
-
-
-def _action(text: Any) -> Action:
-    if not isinstance(text, str) or len(text) > _LONGEST:
-        raise ValueError(f"{str(text)[:_LONGEST]!r} is not an action; actions are text, such as '2F3'")
-    return Action.parse(text)
 
 
 def _trained(schedule: Schedule) -> Judged:

@@ -1,0 +1,120 @@
+"""Leaderboard: your own schedule and your own balancer for a given cluster; what they reach goes on a list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from fractions import Fraction
+
+from ...eplb import lognormal, zipf
+from ...ir import Schedule
+from ...schedules import build
+from ...simulate import Costs, simulate
+from ...timeline import Timeline
+from .balancing import Case, plan, question
+from .base import Assignment, Judged, Refused, Replies, Test
+from .pipeline import Pipeline
+
+#: The cluster: so many pipeline ranks, micro-batches in a step, and costs, in ms, of a rank's share of the model.
+RANKS, MICROBATCHES = CLUSTER = (8, 24)
+COSTS = Costs.deepseek_v3()
+#: Loads of 64 experts in 8 layers, to be served by 16 GPUs with room for 80 copies.
+LOADS = (Case(lognormal(4, 64, 1.0, seed=10), 80, 16), Case(zipf(4, 64, 1.2, seed=11), 80, 16))
+
+_OPEN = Pipeline("my_schedule", like="dualpipe", sizes=(CLUSTER, (4, 8)), free=True)
+
+
+def step(schedule: Schedule) -> Timeline:
+    """The schedule on the cluster, simulated. More stages than ranks cut each rank's share in equal parts."""
+    parts, rest = divmod(schedule.num_stages, schedule.num_ranks)
+    if rest:
+        raise Refused(f"{schedule.num_stages} stages don't divide among {schedule.num_ranks} ranks evenly")
+    return simulate(schedule, COSTS.cut(parts))
+
+
+def peak(schedule: Schedule) -> Fraction:
+    """The most activations that a rank keeps, each of what one micro-batch leaves in a rank's share of the model."""
+    return Fraction(max(step(schedule).peak_activations) * schedule.num_ranks, schedule.num_stages)
+
+
+def _fast(replies: Replies) -> Judged:
+    """Nothing for 1F1B's time, everything for DualPipe's."""
+    mine, slow, best = (
+        float(step(each).makespan)
+        for each in (_OPEN.valid(replies, CLUSTER), build("1f1b", *CLUSTER), build("dualpipe", *CLUSTER))
+    )
+    said = f"a step takes {mine:.0f} ms; 1f1b {slow:.0f}, dualpipe {best:.0f}"
+    return Judged(min(1.0, (slow - mine) / (slow - best)), (said,))
+
+
+def _fits(replies: Replies) -> Judged:
+    kept, most = (peak(each) for each in (_OPEN.valid(replies, CLUSTER), build("dualpipe", *CLUSTER)))
+    said = f"a rank keeps up to {float(kept):g} activations; there is room for {float(most):g}"
+    return Judged(kept <= most, () if kept <= most else (said,))
+
+
+def _balancedness(replies: Replies) -> float:
+    return sum(float(plan(replies, case).balancedness.mean()) for case in LOADS) / len(LOADS)
+
+
+def _balanced(replies: Replies) -> Judged:
+    """Nothing for what does not look at the loads, everything for the refined policy's balance."""
+    mine = _balancedness(replies)
+    without, greedy, best = (
+        sum(float(each.balancedness.mean()) for each in plans) / len(LOADS)
+        for plans in zip(*((case.untouched(), case.by("greedy"), case.by("refined")) for case in LOADS), strict=True)
+    )
+    said = f"balancedness {mine:.4f}; greedy {greedy:.4f}, refined {best:.4f}"
+    return Judged(1 if mine >= best - 1e-9 else (mine - without) / (best - without), (said,))
+
+
+def _figures(replies: Replies) -> Mapping[str, float]:
+    """What there is of them: a hand-in may be a schedule only."""
+    found: dict[str, float] = {}
+    with suppress(Refused):
+        schedule = _OPEN.valid(replies, CLUSTER)
+        timeline = step(schedule)
+        found["step, ms ↓"] = float(timeline.makespan)
+        found["bubble, % ↓"] = 100 * float(timeline.bubble_fraction)
+        found["activations ↓"] = float(peak(schedule))
+    with suppress(Refused):
+        found["balancedness"] = _balancedness(replies)
+    return found
+
+
+ASSIGNMENT = Assignment(
+    name="leaderboard",
+    title="What would you run?",
+    version=1,
+    files={
+        "schedule.py": ("my_schedule(ranks, microbatches)",),
+        "balancer.py": ("my_balancer(load, replicas, gpus, nodes, groups)",),
+    },
+    questions=(*_OPEN.questions, *map(question, LOADS)),
+    table="my_schedule",
+    pipelab=True,
+    figures=_figures,
+    tests=(
+        _OPEN.runs(2, ("any placement will do; every stage must meet every micro-batch once",)),
+        Test(
+            "my_schedule is fast",
+            3,
+            _fast,
+            (
+                "what does a pair cost, and what its forward and its backward one after the other?",
+                "try dualpipe, and ask of each gap what it waits for: timeline.gaps()",
+            ),
+        ),
+        Test("my_schedule fits in memory", 1, _fits, ("count each rank's activations: timeline.peak_activations",)),
+        _OPEN.trains(1, (4, 8)),
+        Test(
+            "my_balancer balances",
+            3,
+            _balanced,
+            (
+                "how much better could it be? Plan.attainable says it",
+                "after packing, swap copies between the busiest GPU and others while that helps",
+            ),
+        ),
+    ),
+)
