@@ -1,5 +1,6 @@
 """Expert load balancing: which experts get copies, and which GPU holds which. numpy only; torch tensors are welcome."""
 
+from .contiguous import contiguous
 from .files import read_load
 from .plan import Plan
 from .policies import POLICIES, rebalance, rebalance_experts
@@ -11,6 +12,7 @@ __all__ = [
     "MovingAverage",
     "Plan",
     "Window",
+    "contiguous",
     "drifting",
     "lognormal",
     "one_hot",

@@ -12,11 +12,16 @@ _HOMES = {
     "Hiding": ".hiding",
     "MoE": ".layer",
     "MoEBlock": ".layer",
+    "PlacedExperts": ".placed",
     "Plan": ".dispatch",
     "Router": ".router",
     "Routing": ".router",
+    "Served": ".served",
+    "Serving": ".served",
     "hide": ".hiding",
+    "migrate": ".migration",
     "plan": ".dispatch",
+    "serve": ".serving",
     "sum_replicated_gradients": "..runtime.grid",
 }
 
@@ -26,11 +31,16 @@ __all__ = [
     "Hiding",
     "MoE",
     "MoEBlock",
+    "PlacedExperts",
     "Plan",
     "Router",
     "Routing",
+    "Served",
+    "Serving",
     "hide",
+    "migrate",
     "plan",
+    "serve",
     "sum_replicated_gradients",
 ]
 
@@ -39,7 +49,11 @@ if TYPE_CHECKING:
     from .dispatch import Plan, plan
     from .hiding import Hiding, hide
     from .layer import Expert, MoE, MoEBlock
+    from .migration import migrate
+    from .placed import PlacedExperts
     from .router import Router, Routing
+    from .served import Served, Serving
+    from .serving import serve
 
 
 def __getattr__(name: str) -> Any:

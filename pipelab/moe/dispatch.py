@@ -47,10 +47,7 @@ def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None) ->
         raise ValueError(f"the number of experts must be a multiple of the {size} ranks; got {num_experts}")
     top_k, flat = experts.shape[-1], experts.flatten()
     order = flat.argsort(stable=True)
-    chosen = flat.bincount(minlength=num_experts)
-    if len(chosen) > num_experts:
-        raise ValueError(f"experts are numbered from 0 to {num_experts - 1}; got {int(flat.max())}")
-    matrix = _gathered(chosen, group).view(size, size, -1)  # [from rank, to rank, its expert]
+    matrix = gathered(count(flat, num_experts), group).view(size, size, -1)  # [from rank, to rank, its expert]
     mine = matrix[:, rank]  # [from rank, my expert]
     # The rows that come are sorted by (rank, expert). A stable sort by expert keeps the ranks' order inside.
     kinds = torch.arange(mine.shape[1], device=flat.device).repeat(size).repeat_interleave(mine.flatten())
@@ -68,7 +65,15 @@ def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None) ->
     )
 
 
-def _gathered(chosen: Tensor, group: ExpertGroup | None) -> Tensor:
+def count(experts: Tensor, num_experts: int) -> Tensor:
+    """How often each expert is among those, int64 [experts]. ValueError for one that there is not."""
+    chosen = experts.bincount(minlength=num_experts)
+    if len(chosen) > num_experts:
+        raise ValueError(f"experts are numbered from 0 to {num_experts - 1}; got {int(experts.max())}")
+    return chosen
+
+
+def gathered(chosen: Tensor, group: ExpertGroup | None) -> Tensor:
     """Every rank's counts, [ranks, experts]: who sends how much to whom, of which both sides so have one view."""
     if group is None:
         return chosen.unsqueeze(0)

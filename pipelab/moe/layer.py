@@ -28,6 +28,14 @@ class Expert(nn.Module):
         return self.out(F.gelu(self.into(rows)))
 
 
+def seeded_expert(width: int, hidden: int, seed: int, number: int) -> Expert:
+    """The expert of that number in any MoE of these sizes and this seed."""
+    with torch.random.fork_rng(devices=[]):
+        expert = Expert(width, hidden)
+    _initialise(expert, seed, 2 + number)
+    return expert
+
+
 class MoE(Phased):
     """Every token through its top-k experts and, if there is one, the shared expert: [..., width] -> the same shape.
 
