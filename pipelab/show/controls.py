@@ -25,6 +25,19 @@ SLIDERS: dict[str, tuple[str, float, float, float]] = {
     "overlapped": ("F&B, overlapped", 0.1, 12, 0.1),
     "latency": ("Message latency", 0, 2, 0.1),
 }
+#: What each stands for: told where the reader points at its name. (Without a tooltip, ipywidgets tells "null".)
+MEANING = {
+    "schedule": "in which order every rank does its actions",
+    "against": "another schedule, drawn below on the same time axis",
+    "ranks": "P: processes, each with its part of the model",
+    "microbatches": "M: equal parts of the batch",
+    "chunks": "V: stages on each rank, of interleaved",
+    "forward": "how long a forward takes, of a P-th of the model",
+    "backward_input": "how long a backward's part for the input takes",
+    "backward_weight": "how long a backward's part for the weights takes",
+    "overlapped": "how long a forward and a backward take together, as an overlapped pair",
+    "latency": "how long a message travels between two ranks",
+}
 COSTS = ("forward", "backward_input", "backward_weight", "overlapped", "latency")
 _WHOLE = ("ranks", "microbatches", "chunks")
 _BEGIN = {
@@ -67,9 +80,10 @@ class Controls:
             if name not in self.builders:
                 raise ValueError(f"no schedule is called {name!r}; there are {', '.join(self.builders)}")
         names = list(self.builders)
-        self.choice = widgets.Dropdown(options=names, value=schedule, description="Schedule", **WIDE)
+        told = {name: {"tooltip": MEANING[name], **WIDE} for name in ("schedule", "against")}
+        self.choice = widgets.Dropdown(options=names, value=schedule, description="Schedule", **told["schedule"])
         self.against = widgets.Dropdown(
-            options=[NOTHING, *names], value=against or NOTHING, description="Compare with", **WIDE
+            options=[NOTHING, *names], value=against or NOTHING, description="Compare with", **told["against"]
         )
         begin = {**_BEGIN, **values}
         self.sliders = {name: _slider(name, begin[name], limits.get(name)) for name in SLIDERS if name in begin}
@@ -126,7 +140,7 @@ def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
     smallest, largest, step = (*limits, *usual[len(limits) :]) if limits else usual
     if not smallest <= value <= largest:
         raise ValueError(f"{name} must be from {smallest:g} to {largest:g}, its slider's limits; got {value}")
-    numbers: dict[str, Any] = {"value": value, "min": smallest, "max": largest, "step": step}
+    numbers: dict[str, Any] = {"value": value, "min": smallest, "max": largest, "step": step, "tooltip": MEANING[name]}
     if name in _WHOLE:
         return widgets.IntSlider(description=text, **numbers, **WIDE)
     decimals = max(1, -math.floor(math.log10(step))) if step < 1 else 1

@@ -104,12 +104,15 @@ class Explorer(Live):
         self.table = widgets.HTML().add_class("pipelab-figures")
         self.experiment = Experiment(self._start, self._done)
         narrow = widgets.Layout(width="auto", margin="0 0 0 16px")
-        self.paced = widgets.Checkbox(value=True, description="paced", indent=False, layout=narrow)
+        self.paced = widgets.Checkbox(
+            value=True, description="paced", tooltip="hold every action to its duration", indent=False, layout=narrow
+        )
         self.pace = widgets.IntSlider(
             value=pace_ms,
             min=_PACES[0],
             max=_PACES[1],
             description="ms per unit",
+            tooltip="how long a duration of 1 lasts in a paced run",
             style={"description_width": "92px"},
             layout=widgets.Layout(width="300px"),
             continuous_update=False,
@@ -117,6 +120,7 @@ class Explorer(Live):
         self.time = widgets.IntSlider(
             max=_TICKS,
             description="Time",
+            tooltip="the place in the step that the cursor shows",
             readout=False,
             style={"description_width": "40px"},
             layout=widgets.Layout(width="460px"),

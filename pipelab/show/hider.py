@@ -52,7 +52,9 @@ class Hider(Live):
         self.ranks, self.repeats, self.lock = ranks, repeats, threading.RLock()
         self.found: Hiding | None = None
         self.ran: float | None = None  # the share of that run
-        self.share = widgets.FloatSlider(share, min=0.1, max=0.8, step=0.05, description="Communication share", **WIDE)
+        limits = {"min": 0.1, "max": 0.8, "step": 0.05}
+        meaning = "communication's part of all that a forward and a backward do"
+        self.share = widgets.FloatSlider(share, description="Communication share", tooltip=meaning, **limits, **WIDE)
         self.pair, self.blocking, self.overlapped = Panel("pair"), Panel("blocking"), Panel("overlapped")
         self.legend, self.table = widgets.HTML(), widgets.HTML().add_class("pipelab-figures")
         self.experiment = Experiment(self._start, self._done)

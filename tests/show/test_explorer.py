@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from pipelab import Costs, explore, one_f_one_b, simulate
-from pipelab.show.controls import SLIDERS
+from pipelab.show.controls import MEANING, SLIDERS
 from pipelab.show.explorer import Explorer
 
 
@@ -107,6 +107,7 @@ def test_every_control_is_documented_by_its_text():
     assert {slider.description for slider in explorer.controls.sliders.values()} == {
         text for text, *_ in SLIDERS.values()
     }
+    assert {slider.tooltip for slider in explorer.controls.all} == set(MEANING.values())
 
 
 @pytest.mark.timeout(180)
