@@ -42,6 +42,7 @@ _ROOMS = {
     "show": (
         "compare",
         "explore",
+        "explore_balance",
         "explore_costs",
         "explore_hiding",
         "explore_step",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from .show import (
         compare,
         explore,
+        explore_balance,
         explore_costs,
         explore_hiding,
         explore_step,

@@ -10,6 +10,8 @@ _MODULES = {
     "gains": ("plot_gains",),
     "phases": ("plot_phases",),
     "plan": ("plot_plan",),
+    "balancer": ("BalanceExplorer", "explore_balance"),
+    "steps": ("Stepper", "step_through"),
     "explorer": ("Explorer", "explore"),
     "bubble": ("BubbleExplorer", "bubble_terms", "explore_bubble", "plot_bubble"),
     "comparer": ("Comparer", "explore_costs", "explore_step"),
@@ -22,13 +24,16 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "BalanceExplorer",
     "BubbleExplorer",
     "Comparer",
     "Explorer",
     "Hider",
+    "Stepper",
     "bubble_terms",
     "compare",
     "explore",
+    "explore_balance",
     "explore_bubble",
     "explore_costs",
     "explore_hiding",
@@ -43,11 +48,13 @@ __all__ = [
     "plot_phases",
     "plot_plan",
     "plot_profile",
+    "step_through",
     "text_timeline",
     "timeline_svg",
 ]
 
 if TYPE_CHECKING:
+    from .balancer import BalanceExplorer, explore_balance
     from .bubble import BubbleExplorer, bubble_terms, explore_bubble, plot_bubble
     from .comparer import Comparer, explore_costs, explore_step
     from .curves import plot_curves
@@ -60,6 +67,7 @@ if TYPE_CHECKING:
     from .plan import plot_plan
     from .plots import compare, plot, plot_memory
     from .profile import plot_profile
+    from .steps import Stepper, step_through
     from .svg import timeline_svg
     from .text import text_timeline
 
