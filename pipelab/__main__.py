@@ -1,4 +1,4 @@
-"""The command line: table, simulate, run, profile, eplb, doctor. `--help` lists what each takes."""
+"""The command line: table, simulate, run, profile, eplb, grade, doctor. `--help` lists what each takes."""
 
 from __future__ import annotations
 
@@ -101,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     eplb.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw it")
     eplb.add_argument("--json", action="store_true", help="print the plan and its figures as one JSON object instead")
+
+    from .course import command as course
+
+    course.add_arguments(command("grade", course.do_grade, "grade a hand-in, or a whole folder of them"))
 
     command("doctor", do_doctor, "say what this machine can do, and what to do about what it can't")
     return parser

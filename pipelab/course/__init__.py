@@ -5,15 +5,19 @@ from .balance import check_pack, check_replicate
 from .balancer import check_balancer, plan_of
 from .confine import Limits
 from .exercise import Feedback, check_number, check_schedule
+from .folder import grade_folder
 from .grading import feedback, grade
+from .leaderboard import Leaderboard
 from .marks import Grade, Mark
 from .phases import check_order
+from .points import points
 
 __all__ = [
     "ASSIGNMENTS",
     "Assignment",
     "Feedback",
     "Grade",
+    "Leaderboard",
     "Limits",
     "Mark",
     "check_balancer",
@@ -24,5 +28,7 @@ __all__ = [
     "check_schedule",
     "feedback",
     "grade",
+    "grade_folder",
     "plan_of",
+    "points",
 ]

@@ -100,7 +100,7 @@ def ask(
 
 def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
     """What the warden says of it; {} if it says nothing."""
-    mark = secrets.token_hex(8)
+    mark = f"{os.getpid()}-{secrets.token_hex(8)}"
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     folder = request["folder"]
@@ -219,8 +219,10 @@ def _finite(text: str) -> float:
 def _remove(folder: Path) -> None:
     """Also what the code made unreadable."""
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        for place, _, _ in os.walk(folder):
-            with contextlib.suppress(OSError):
-                os.chmod(place, 0o700)
-        shutil.rmtree(folder, ignore_errors=True)
+    locked = [str(folder)] if folder.exists() else []
+    while locked:
+        place = locked.pop()
+        with contextlib.suppress(OSError):
+            os.chmod(place, 0o700)
+            locked += [entry.path for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
+    shutil.rmtree(folder, ignore_errors=True)

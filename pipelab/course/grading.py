@@ -7,28 +7,36 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..ir import from_csv
-from .assignments import Assignment, Judged, Refused, Replies, Test, assignment
+from .assignments import Assignment, Judged, Refused, Replies, Test
+from .assignments import assignment as named
 from .confine import Answer, Answers, Limits, Question, ask
 from .handins import HandIn
 from .marks import Grade, Mark
 
 
 def grade(
-    handin: str | Path, name: str | Assignment, *, hints: int = 0, limits: Limits | None = None, real: bool = True
+    handin: str | Path,
+    assignment: str | Assignment,
+    *,
+    hints: int = 0,
+    limits: Limits | None = None,
+    real: bool = True,
+    name: str | None = None,
 ) -> Grade:
     """Grade one hand-in: points, and a reason for every one that is missing.
 
-    handin   the file, or the folder that it is in
-    name     of the assignment
-    hints    0: reasons only; 1: and a hint for each test that lost points; 2: and a larger one
-    limits   of time, memory, printing; None: the assignment's
-    real     False: leave out the runs on real ranks, and their points
+    handin       the file, or the folder that it is in
+    assignment   its name, one of ASSIGNMENTS, or one of your own
+    hints        0: reasons only; 1: and a hint for each test that lost points; 2: and a larger one
+    limits       of time, memory, printing; None: the assignment's
+    real         False: leave out the runs on real ranks, and their points
+    name         of the hand-in; None: its file's or folder's
 
     The hand-in's code runs only in another process, on a copy of its folder, and answers with plain data. That is no
     security sandbox: see docs/instructors.md. ValueError and FileNotFoundError for what is no hand-in.
     """
     began = time.monotonic()
-    wanted = assignment(name) if isinstance(name, str) else name
+    wanted = named(assignment) if isinstance(assignment, str) else assignment
     if hints not in (0, 1, 2):
         raise ValueError(f"hints are of level 0, 1 or 2; got {hints!r}")
     handed = HandIn.at(handin, wanted)
@@ -37,7 +45,7 @@ def grade(
     tests = [test for test in wanted.tests if real or not test.real]
     marks = tuple(_mark(test, replies, answers.foul, hints) for test in tests)
     return Grade(
-        name=handed.name,
+        name=name or handed.name,
         assignment=wanted.name,
         title=wanted.title,
         version=wanted.version,
@@ -49,9 +57,9 @@ def grade(
     )
 
 
-def feedback(handin: str | Path, name: str | Assignment, *, hints: int = 1) -> Grade:
+def feedback(handin: str | Path, assignment: str | Assignment, *, hints: int = 1) -> Grade:
     """What `grade` says, for a notebook: with hints, and shown as a table."""
-    return grade(handin, name, hints=hints)
+    return grade(handin, assignment, hints=hints)
 
 
 def _mark(test: Test, replies: Replies, foul: str, hints: int) -> Mark:

@@ -56,10 +56,12 @@ class HandIn:
 def find_handins(path: str | Path, assignment: Assignment) -> list[Path]:
     """The hand-ins in a folder, by name: every folder and every file in it that could be one.
 
-    A folder that has a file of the assignment, or a table, is one hand-in itself. ValueError where there is none.
+    A folder that has a file of the assignment, or a table schedule*.csv, is one hand-in itself. ValueError where there
+    is none.
     """
     path = Path(path)
-    if path.is_file() or any((path / name).is_file() for name in assignment.files):
+    one = list(assignment.files) + (["schedule*.csv"] if assignment.table else [])
+    if path.is_file() or any(file.is_file() for pattern in one for file in path.glob(pattern)):
         return [path]
     endings = {Path(name).suffix for name in assignment.files} | ({_TABLE} if assignment.table else set())
     found = [
