@@ -37,7 +37,7 @@ ROOMS_ABOVE = {
     "runtime": {"ir", "schedules", "timeline", "simulate", "models"},
     "moe": {"ir", "schedules", "timeline", "simulate", "models", "runtime", "eplb"},
 }
-TORCH_ROOMS = {"models", "runtime", "moe", "show"}
+TORCH_ROOMS = {"models", "runtime", "moe", "show", "data"}  # data: the scripts that record it
 
 
 def requirements(texts: list[str]) -> dict[str, SpecifierSet]:
@@ -175,15 +175,16 @@ def test_an_installed_pipelab_has_the_data(tmp_path: Path) -> None:
     code = "import sys, setuptools.build_meta as build; build.build_wheel(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=tmp_path / "source", check=True, capture_output=True)
     (wheel,) = map(zipfile.ZipFile, tmp_path.glob("*.whl"))
-    recorded = {path.name for path in (ROOT / "data").iterdir() if path.suffix in (".csv", ".json")}
-    assert {name for name in wheel.namelist() if name.startswith("pipelab/data/")} == {
-        f"pipelab/data/{name}" for name in recorded
-    }
+    data = [path.relative_to(ROOT) for path in (ROOT / "data").rglob("*") if path.suffix in (".csv", ".json", ".py")]
+    packed = {f"pipelab/{path.as_posix()}" for path in data}
+    assert {name for name in wheel.namelist() if name.startswith("pipelab/data/")} == packed
     wheel.extractall(tmp_path / "installed")
-    code = "import pipelab; print(pipelab.__file__, pipelab.Costs.deepseek_v3().overlapped)"
+    code = "import pipelab; print(pipelab.__file__, pipelab.Costs.deepseek_v3().overlapped); "
+    code += "from pipelab.eplb import RECORDINGS, recorded_loads; "
+    code += "print(*(len(recorded_loads(each).windows) for each in RECORDINGS))"
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     said = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=env, text=True)
-    assert said.split() == [str(tmp_path / "installed" / "pipelab" / "__init__.py"), "129.012"]
+    assert said.split() == [str(tmp_path / "installed" / "pipelab" / "__init__.py"), "129.012", "40", "40", "40"]
 
 
 def test_no_tracked_file_is_large() -> None:

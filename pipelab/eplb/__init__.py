@@ -5,19 +5,26 @@ from .files import read_load
 from .plan import Plan
 from .policies import POLICIES, rebalance, rebalance_experts
 from .predict import MovingAverage, Window
+from .recorded import RECORDINGS, RecordedLoads, recorded_loads
+from .skew import dead, skew
 from .synthetic import drifting, lognormal, one_hot, zipf
 
 __all__ = [
     "POLICIES",
+    "RECORDINGS",
     "MovingAverage",
     "Plan",
+    "RecordedLoads",
     "Window",
     "contiguous",
+    "dead",
     "drifting",
     "lognormal",
     "one_hot",
     "read_load",
+    "recorded_loads",
     "rebalance",
     "rebalance_experts",
+    "skew",
     "zipf",
 ]

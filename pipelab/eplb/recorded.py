@@ -1,0 +1,99 @@
+"""Recorded: which expert of a real, small Mixture of Experts got how many tokens. data/expert_loads tells how."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = "expert_loads"
+RECORDINGS = ("none", "auxiliary", "bias")
+TOP_K = 2  # experts for each token, in all of them
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedLoads:
+    """How many tokens chose each expert. Every layer's sum is the window's tokens · top_k. All arrays are read-only.
+
+    balance         of the training: "none", "auxiliary" (a loss that grows with uneven loads), or "bias" (loss-free)
+    top_k           experts that each token chooses
+    windows         int64 [windows, layers, experts]: while it trained on a mixture of all kinds of text
+    losses          [windows]: of the training, cross entropy in nats per byte
+    domains         kind of text -> int64 [layers, experts]: the trained model on held-out text of that kind alone
+    domain_losses   kind of text -> cross entropy on it
+    serving         int64 [windows, layers, experts]: the trained model on held-out text that moves from kind to kind
+    serving_kinds   the kind that prevails in each of these windows; at its end the next one comes in
+    """
+
+    balance: str
+    top_k: int
+    windows: np.ndarray
+    losses: np.ndarray
+    domains: dict[str, np.ndarray]
+    domain_losses: dict[str, float]
+    serving: np.ndarray
+    serving_kinds: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        layers, experts = self.windows.shape[1:]
+        return (
+            f"loads recorded with balance={self.balance!r}: {layers} layers, {experts} experts, top {self.top_k}; "
+            f"{len(self.windows)} windows of training, {len(self.domains)} kinds of text, "
+            f"{len(self.serving)} windows of serving"
+        )
+
+
+@cache
+def recorded_loads(balance: str = "none") -> RecordedLoads:
+    """The recording of a training with this balance: "none", "auxiliary" or "bias".
+
+    The files are data/expert_loads/*.csv; the README there says how they were made, and how to make them again.
+    ValueError for another balance.
+
+    >>> recorded_loads("bias").windows.shape  # windows, layers, experts
+    (40, 4, 16)
+    """
+    if balance not in RECORDINGS:
+        raise ValueError(f"loads were recorded with balance {', '.join(map(repr, RECORDINGS))}; got {balance!r}")
+    inside = files("pipelab") / "data" / FOLDER / f"{balance}.csv"  # a link to the folder beside pipelab
+    file = inside if inside.is_file() else Path(__file__).parents[2] / "data" / FOLDER / f"{balance}.csv"
+    return parse(file.read_text(encoding="utf-8"), balance)
+
+
+def parse(text: str, balance: str) -> RecordedLoads:
+    """A recording from what data/expert_loads/record.py writes: one line for each window and layer.
+
+    >>> made = parse("part,window,kind,loss,layer,expert0,expert1\\ntraining,0,mixed,5.5,0,3,1\\n", "none")
+    >>> made.windows.tolist(), made.losses.tolist()
+    ([[[3, 1]]], [5.5])
+    """
+    _, *lines = csv.reader(text.splitlines())
+    tokens: dict[str, list[list[list[int]]]] = {"training": [], "domain": [], "serving": []}  # [windows][layers]
+    kinds: dict[str, list[str]] = {part: [] for part in tokens}
+    losses: dict[str, list[float]] = {part: [] for part in tokens}
+    for part, _, kind, loss, layer, *counts in lines:
+        if layer == "0":
+            tokens[part].append([])
+            kinds[part].append(kind)
+            losses[part].append(float(loss))
+        tokens[part][-1].append([int(count) for count in counts])
+    arrays = {part: _frozen(np.array(windows, dtype=np.int64)) for part, windows in tokens.items()}
+    return RecordedLoads(
+        balance=balance,
+        top_k=TOP_K,
+        windows=arrays["training"],
+        losses=_frozen(np.array(losses["training"])),
+        domains=dict(zip(kinds["domain"], arrays["domain"], strict=True)),
+        domain_losses=dict(zip(kinds["domain"], losses["domain"], strict=True)),
+        serving=arrays["serving"],
+        serving_kinds=tuple(kinds["serving"]),
+    )
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
