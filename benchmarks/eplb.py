@@ -171,9 +171,7 @@ def over_time(peer: Any, correlation: float, repeats: int) -> Row:
         moved.append(plan.moved(previous))
     tensor = torch.tensor(loads[-2])
     theirs = milliseconds(lambda: peer.rebalance_experts(tensor, replicas, 1, 1, gpus), 1)
-    mine = milliseconds(
-        lambda: rebalance(loads[-2], replicas, gpus, policy="incremental", previous=previous), repeats
-    )
+    mine = milliseconds(lambda: rebalance(loads[-2], replicas, gpus, policy="incremental", previous=previous), repeats)
     row = {
         "loads, layers x experts -> replicas on GPUs": f"drifting {correlation:g}, next window, {layers}x{experts} -> "
         f"{replicas} on {gpus}",

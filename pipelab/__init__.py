@@ -3,6 +3,7 @@
 A schedule is data: check it, simulate it, draw it, run it on real ranks.
 """
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,19 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'pipelab' has no attribute {name!r}")
     room = import_module(f".{_ROOM_OF[name]}", __name__)
     return room if name == _ROOM_OF[name] else getattr(room, name)  # the room simulate can itself be called
+
+
+def _draw_later() -> None:
+    """Let names that draw import matplotlib when they are called, and not yet when a module asks for them.
+
+    For ranks. A stage's module may say ``from pipelab import *``, or import what it draws with at home. No rank draws,
+    and each would wait for the import: seconds, on a few cores.
+    """
+
+    def later(name: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module(".show", __name__), name)(*args, **kwargs)
+
+    globals().update({name: partial(later, name) for name in _ROOMS["show"]})
 
 
 def __dir__() -> list[str]:

@@ -128,9 +128,7 @@ def counts(physical_to_logical: np.ndarray, experts: int) -> np.ndarray:
     return np.bincount(flat.ravel(), minlength=layers * experts).reshape(layers, experts)
 
 
-def logical_to_physical(
-    physical_to_logical: np.ndarray, rank: np.ndarray, replica_count: np.ndarray
-) -> np.ndarray:
+def logical_to_physical(physical_to_logical: np.ndarray, rank: np.ndarray, replica_count: np.ndarray) -> np.ndarray:
     """The slots of each expert's copies by rank, -1 beyond the last: [layers, experts, most copies]."""
     layers, replicas = physical_to_logical.shape
     experts, most = replica_count.shape[1], int(replica_count.max(initial=1))

@@ -78,6 +78,7 @@ def _preload() -> None:
     from . import training, worker  # noqa: F401
 
     torch.set_num_threads(1)  # an operation on several threads would leave a forked child hanging
+    sys.modules["pipelab"]._draw_later()
 
 
 def _fork(channel: socket.socket, descriptors: list[int]) -> int:

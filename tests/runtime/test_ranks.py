@@ -123,3 +123,18 @@ def test_two_threads_at_once() -> None:
     with ThreadPoolExecutor() as pool:
         jobs = [pool.submit(Ranks(2).run, lambda ctx, n: (n, ctx.rank), n) for n in range(4)]
         assert [job.result() for job in jobs] == [[(n, 0), (n, 1)] for n in range(4)]
+
+
+def test_a_users_module_that_takes_all_names_loads_nothing_to_draw_with(tmp_path, monkeypatch) -> None:
+    """Until it draws: a rank would wait seconds for an import that it doesn't need."""
+    (tmp_path / "all_names_of_a_test.py").write_text(
+        "import sys\n"
+        "from pipelab import *\n\n"
+        "def look(ctx):\n"
+        "    before = 'matplotlib' in sys.modules\n"
+        "    return before, plot(simulate(gpipe(2, 2))).png()[:4]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from all_names_of_a_test import look  # type: ignore[import-not-found]
+
+    assert Ranks(1).run(look) == [(False, b"\x89PNG")]
