@@ -74,7 +74,9 @@ def test_it_says_that_it_is_no_sandbox(command) -> None:
     ("line", "message"),
     [
         (["nowhere.py", "--assignment", NAME], "nowhere.py is not there"),
-        (["FILE", "--assignment", "lunch"], "invalid choice: 'lunch'"),
+        (["FILE", "--assignment", "lunch"], "no assignment is called 'lunch'; there are"),
+        (["FILE", "--assignment", "nowhere.py"], "nowhere.py, which should define ASSIGNMENT, is not there"),
+        (["FILE", "--assignment", "FILE"], "ann.py defines no ASSIGNMENT"),
         (["FILE"], "the following arguments are required: --assignment"),
         (["FILE", "--assignment", NAME, "--seconds", "-1"], "--seconds must be above 0"),
         (["FILE", "--assignment", NAME, "--hints", "7"], "invalid choice: 7"),

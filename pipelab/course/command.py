@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from .assignments import ASSIGNMENTS, assignment
+from .assignments import ASSIGNMENTS, Assignment, assignment
 from .confine import Limits
 from .folder import Done, grade_folder
 from .grading import grade
@@ -26,9 +26,8 @@ trust in a container; docs/instructors.md has the line."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("handin", type=Path, metavar="HANDIN", help="a file, its folder, or a folder of such")
-    parser.add_argument(
-        "--assignment", required=True, choices=list(ASSIGNMENTS), metavar="NAME", help=", ".join(ASSIGNMENTS)
-    )
+    known = f"{', '.join(ASSIGNMENTS)}, or a .py file that defines ASSIGNMENT"
+    parser.add_argument("--assignment", required=True, metavar="NAME", help=known)
     parser.add_argument(
         "--out",
         type=Path,
@@ -53,7 +52,7 @@ def do_grade(options: argparse.Namespace) -> int:
         if single:
             grades = [grade(options.handin, wanted, hints=options.hints, limits=limits)]
         else:
-            grades = _folder(options, limits)
+            grades = _folder(options, wanted, limits)
     if single and options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(grades[0].gradescope(), indent=1))
@@ -61,7 +60,7 @@ def do_grade(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(options: argparse.Namespace, limits: Limits | None) -> list[Grade]:
+def _folder(options: argparse.Namespace, wanted: Assignment, limits: Limits | None) -> list[Grade]:
     if not options.out:
         raise ValueError("a folder of hand-ins needs --out FOLDER for their results")
     if options.out.is_file():
@@ -70,7 +69,7 @@ def _folder(options: argparse.Namespace, limits: Limits | None) -> list[Grade]:
     try:
         return grade_folder(
             options.handin,
-            options.assignment,
+            wanted,
             options.out,
             hints=options.hints,
             limits=limits,

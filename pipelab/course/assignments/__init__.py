@@ -1,5 +1,7 @@
 """The assignments, one short file each. To add one: write such a file, and name it here (docs/instructors.md)."""
 
+from runpy import run_path
+
 from .base import Assignment, Judged, Refused, Replies, Test
 from .dualpipe import ASSIGNMENT as _dualpipe
 from .fill_the_bubbles import ASSIGNMENT as _fill_the_bubbles
@@ -17,11 +19,23 @@ ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in _ALL}
 
 
 def assignment(name: str) -> Assignment:
-    """The assignment of that name; ValueError lists those that there are.
+    """The assignment of that name, or the ASSIGNMENT of a Python file of your own, such as course/week3.py.
+
+    ValueError lists those that there are.
 
     >>> assignment("fill-the-bubbles").points
     10
     """
+    if name.endswith(".py"):
+        try:
+            found = run_path(name).get("ASSIGNMENT")
+        except FileNotFoundError:
+            raise ValueError(f"{name}, which should define ASSIGNMENT, is not there") from None
+        if not isinstance(found, Assignment):
+            raise ValueError(f"{name} defines no ASSIGNMENT that is an Assignment")
+        return found
     if name not in ASSIGNMENTS:
-        raise ValueError(f"no assignment is called {name!r}; there are {', '.join(ASSIGNMENTS)}")
+        raise ValueError(
+            f"no assignment is called {name!r}; there are {', '.join(ASSIGNMENTS)}, or a file that has one"
+        )
     return ASSIGNMENTS[name]

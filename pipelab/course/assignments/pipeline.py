@@ -73,11 +73,14 @@ class Pipeline:
     def fast(
         self, points: float, hints: tuple[str, ...] = (), costs: Costs | None = None, what: str = "as fast as {like}"
     ) -> Test:
-        """No slower than the named schedule. Half-way between the naive one and that: half of the points."""
+        """No slower than the named schedule. Half-way between the naive one and that: half of the points.
+
+        costs   of a rank's share of the model (default: F = I = W = 1), cut in its stages
+        """
 
         def judge(replies: Replies, size: Size) -> Judged:
             timeline, best, naive = (
-                simulate(each, costs)
+                simulate(each, (costs or Costs()).cut(each.num_stages // each.num_ranks))
                 for each in (self.valid(replies, size), build(self.like, *size), build("naive", *size))
             )
             mine, enough, slow = timeline.makespan, best.makespan, naive.makespan
