@@ -46,12 +46,15 @@ _ROOMS = {
         "explore_balance",
         "explore_costs",
         "explore_hiding",
+        "explore_serving",
         "explore_step",
         "plot",
         "plot_curves",
         "plot_memory",
         "plot_plan",
         "plot_profile",
+        "plot_rebalancing",
+        "plot_serving",
     ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

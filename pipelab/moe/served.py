@@ -25,6 +25,7 @@ class Served:
     planning        before the window: to decide on the plan;  0 where the plan was given
     error           largest difference from the outputs of one process that holds all experts, relative to the largest
                     output; None where that was not checked
+    source          "measured"; or "paced": experts were held to a time per token
     late            by how much paced experts' real work exceeded their time, as a share of it; 0 where nothing is paced
     """
 
@@ -40,6 +41,7 @@ class Served:
     moving: float
     planning: float
     error: float | None
+    source: str
     late: float
 
     @property

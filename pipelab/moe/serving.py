@@ -185,6 +185,7 @@ def _collect(job: Job, reports: Sequence[Report]) -> Serving:
                 moving=1000 * max(each.moving for each in ranks),
                 planning=1000 * max(each.planning for each in ranks),
                 error=ranks[0].error,
+                source="measured" if job.pace_us is None else "paced",
                 late=sum(each.late for each in ranks) / held if held else 0.0,
             )
         )

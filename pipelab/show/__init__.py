@@ -17,6 +17,8 @@ _MODULES = {
     "comparer": ("Comparer", "explore_costs", "explore_step"),
     "picture": ("picture_formats",),
     "hider": ("Hider", "explore_hiding"),
+    "serving": ("plot_rebalancing", "plot_serving"),
+    "server": ("Server", "explore_serving"),
     "text": ("text_timeline",),
     "figures": ("figures_table",),
     "svg": ("timeline_svg",),
@@ -29,6 +31,7 @@ __all__ = [
     "Comparer",
     "Explorer",
     "Hider",
+    "Server",
     "Stepper",
     "bubble_terms",
     "compare",
@@ -37,6 +40,7 @@ __all__ = [
     "explore_bubble",
     "explore_costs",
     "explore_hiding",
+    "explore_serving",
     "explore_step",
     "figures_table",
     "picture_formats",
@@ -48,6 +52,8 @@ __all__ = [
     "plot_phases",
     "plot_plan",
     "plot_profile",
+    "plot_rebalancing",
+    "plot_serving",
     "step_through",
     "text_timeline",
     "timeline_svg",
@@ -68,6 +74,8 @@ if TYPE_CHECKING:
     from .plots import compare, plot, plot_memory
     from .profile import plot_profile
     from .steps import Stepper, step_through
+    from .server import Server, explore_serving
+    from .serving import plot_rebalancing, plot_serving
     from .svg import timeline_svg
     from .text import text_timeline
 

@@ -11,7 +11,7 @@ from .palette import INK
 from .picture import Picture, legend_below, plain
 
 #: Colour, marker and line of each curve in turn: told apart without colour, and seen on a white page and a black one.
-_STYLES = (
+STYLES = (
     ("#2F7FB8", "o", "-"),
     ("#D55E00", "s", "--"),
     ("#009E73", "^", "-."),
@@ -45,9 +45,9 @@ def plot_curves(
     >>> fraction = {m: theory("gpipe", 4, m).bubble_fraction for m in (1, 2, 4, 8)}
     >>> picture = plot_curves({"theory": fraction}, x="micro-batches", y="bubble, of the time")
     """
-    if not 1 <= len(curves) <= len(_STYLES) or not all(curves.values()):
+    if not 1 <= len(curves) <= len(STYLES) or not all(curves.values()):
         sizes = {name: len(curve) for name, curve in curves.items()}
-        raise ValueError(f"plot_curves draws 1 to {len(_STYLES)} curves, none of them empty; got {sizes}")
+        raise ValueError(f"plot_curves draws 1 to {len(STYLES)} curves, none of them empty; got {sizes}")
     if unknown := [name for name in points if name not in curves]:
         raise ValueError(f"points names {unknown[0]!r}; the curves are {', '.join(curves)}")
     lowest, highest = (limit(limit(curve) for curve in curves.values()) for limit in (min, max))
@@ -55,7 +55,7 @@ def plot_curves(
         raise ValueError(f"log2 needs x above 0; got {lowest}")
     picture = Picture(width, [height])
     (axes,) = picture.panels
-    for (name, curve), (colour, marker, line) in zip(curves.items(), _STYLES, strict=False):
+    for (name, curve), (colour, marker, line) in zip(curves.items(), STYLES, strict=False):
         places = sorted(curve)
         bare = name in points  # hollow and large, so that what lies behind them is seen
         axes.plot(
