@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..eplb import Plan
+from ..ir import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +147,8 @@ class Serving:
     @property
     def title(self) -> str:
         """What it was, in one line."""
-        said = [f"{self.ranks} ranks, {self.layers} layers of {self.experts} experts, {self.tokens} tokens a step"]
+        of = f"{counted(self.layers, 'layer')} of {counted(self.experts, 'expert')}"
+        said = [f"{counted(self.ranks, 'rank')}, {of}, {counted(self.tokens, 'token')} a step"]
         said.append("measured" if self.pace_us is None else f"paced, {self.pace_us:g} µs a token")
         if self.bandwidth is not None:
             said.append("experts moved over an emulated link")
@@ -188,4 +190,4 @@ class Serving:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"<Serving {self.title}: {len(self.windows)} windows, {self.total:.0f} ms>"
+        return f"<Serving {self.title}: {counted(len(self.windows), 'window')}, {self.total:.0f} ms>"

@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from .plan import plot_plan
     from .plots import compare, plot, plot_memory
     from .profile import plot_profile
-    from .steps import Stepper, step_through
     from .server import Server, explore_serving
     from .serving import plot_rebalancing, plot_serving
+    from .steps import Stepper, step_through
     from .svg import timeline_svg
     from .text import text_timeline
 

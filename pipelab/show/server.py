@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _POLICIES = ("greedy", "refined", "incremental")
 _RANKS = (2, 4, 8)
 _MAX_SKEW = 2.0
-_TOKENS, _STEPS = 2048, 3
+_TOKENS, _STEPS = 2048, 5
 _MAX_MOVED = 0.25  # of the slots, by "incremental"
 _WIDTH, _ROW, _LEFT = 640, 22, 90  # px
 
@@ -41,7 +41,7 @@ def explore_serving(
     spare: int = 1,
     skew: float = 1.0,
     policy: str = "refined",
-    pace_us: float = 100.0,
+    pace_us: float = 150.0,
     seed: int = 0,
 ) -> Server:
     """A widget: the tokens of every rank before and after a plan, and a button that serves both on real ranks.
@@ -195,12 +195,13 @@ def _table(before: Plan, after: Plan, found: Serving | None) -> str:
     note = ""
     if found is not None:
         first, last = found.windows
+        steps = last.pays_after(first)
         rows += [
             ("busiest rank's experts, paced", *(f"{number(w.straggler_wall)} ms" for w in (first, last))),
             ("busiest rank's experts, CPU time", *(f"{number(w.straggler)} ms" for w in (first, last))),
             ("step, paced", *(f"{number(w.step)} ms" for w in (first, last))),
             ("weights moved, in", "", f"{kilobytes(last.moved_bytes)}, {number(last.moving)} ms"),
-            ("paid for after", "", f"{number(last.pays_after(first))} steps"),
+            ("paid for after", "", f"{steps:.1f} steps" if np.isfinite(steps) else "never: steps are no shorter"),
         ]
         same = "equal those of one process" if found.equal else "<b>DIFFER from those of one process</b>"
         note = f"outputs {same} (largest difference {found.error:.1g}) · {escape(found.title)}"
