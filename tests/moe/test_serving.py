@@ -81,8 +81,8 @@ def test_paced_experts_take_what_is_prescribed() -> None:
     served, _ = before_and_after(4, 12, pace_us=200, steps=2)
     assert served.source == "paced" and "paced, 200 µs a token" in str(served)
     for window in served.windows:
-        assert (window.wall >= 0.2 * window.tokens).all()
-        assert window.step >= 0.2 * window.straggler_tokens
+        assert (window.wall >= 0.2 * window.tokens - 1e-6).all()  # floats
+        assert window.step >= 0.2 * window.straggler_tokens - 1e-6
     assert served.equal
 
 
@@ -90,7 +90,7 @@ def test_an_emulated_link_holds_the_move() -> None:
     served, plans = before_and_after(4, 12, bandwidth=40.0)
     moves = [move for move in transfers(plans[1], plans[0]) if move.slot // 3 != move.source // 3]
     arriving = max(np.bincount([move.slot // 3 for move in moves]))
-    assert served.windows[1].moving >= arriving * served.expert_bytes / 40
+    assert served.windows[1].moving >= arriving * served.expert_bytes / 40 - 1e-6
     assert "emulated link" in str(served)
 
 
