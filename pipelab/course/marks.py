@@ -121,7 +121,7 @@ class Grade:
         """
         return {
             "score": self.score,
-            "output": self.foul or f"{self.title}, version {self.version}: {self.score:g} of {self.max_score:g} points",
+            "output": self._output(),
             "execution_time": round(self.seconds, 2),
             "visibility": "visible",
             "stdout_visibility": "hidden",
@@ -141,6 +141,10 @@ class Grade:
                 for name, value in self.figures.items()
             ],
         }
+
+    def _output(self) -> str:
+        said = self.foul or f"{self.title}, version {self.version}: {self.score:g} of {self.max_score:g} points"
+        return f"{said}\n\nyour code printed:\n{self.printed}" if self.printed else said
 
     def to_json(self) -> str:
         """Everything, for `from_json`."""

@@ -37,6 +37,8 @@ def answer(request: dict, descriptor: int) -> NoReturn:
         text = json.dumps(said).encode() + b"\n"
         while text:
             text = text[os.write(descriptor, text) :]
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
     os._exit(0)  # what it has started or registered has no say any more
 
 

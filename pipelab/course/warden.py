@@ -61,6 +61,7 @@ def become_pupil(request: dict, printed: int, answers: int) -> None:
         os.dup2(printed, 2)
         os.dup2(answers, ANSWERS)
         os.closerange(ANSWERS + 1, 64)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed is told, however it ends
         file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pupil.py")
         runpy.run_path(file)["answer"](request, ANSWERS)
     except BaseException as error:

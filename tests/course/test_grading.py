@@ -87,6 +87,11 @@ def test_a_grade_comes_back_from_json_and_is_gradescopes(tmp_path):
     assert all(test["output"] for test in result["tests"] if test["score"] < test["max_score"])
 
 
+def test_what_the_code_prints_is_handed_back(tmp_path):
+    code = "def my_schedule(ranks, microbatches):\n    print('size', ranks, microbatches)"
+    assert "printed:\nsize 4 8\nsize 2 2\n" in grade(write(tmp_path, code), "fill-the-bubbles").gradescope()["output"]
+
+
 def test_a_grade_in_a_notebook_is_escaped(tmp_path):
     code = "def my_schedule(ranks, microbatches):\n    raise ValueError('<script>alert(1)</script>')"
     shown = grade(write(tmp_path, code), "fill-the-bubbles")._repr_html_()
