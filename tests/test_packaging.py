@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -138,15 +137,9 @@ def test_import_is_light() -> None:
 
 
 def test_import_takes_less_than_a_fifth_of_a_second() -> None:
-    def fastest(code: str) -> float:
-        def once() -> float:
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-            return time.perf_counter() - start
-
-        return min(once() for _ in range(5))
-
-    assert fastest("import pipelab") - fastest("pass") < 0.2
+    """Of the processor's time: on a busy machine the clock on the wall tells of others."""
+    code = "import time; start = time.process_time(); import pipelab; print(time.process_time() - start)"
+    assert min(float(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT)) for _ in range(5)) < 0.2
 
 
 def test_make_help_lists_the_targets() -> None:

@@ -5,12 +5,15 @@
         notebook.run_all()
         notebook.press("Micro-batches", "ArrowRight", times=3)
 
-Lab is the running interpreter's, on loopback, apart from the user's own Jupyter settings; nothing is saved.
+Nothing here waits for some length of time in the hope that something is over by then: every wait is for a condition,
+so a slow machine makes a test slow, not wrong. Lab is the running interpreter's, on loopback, apart from the user's own
+Jupyter settings; nothing is saved.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -28,6 +31,7 @@ from typing import Any
 
 import psutil
 from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -58,15 +62,28 @@ SETTINGS: dict[str, dict[str, Any]] = {
 OPENED = """() => { const widget = window.jupyterapp?.shell.currentWidget, session = widget?.sessionContext;
     return !!(widget?.content?.widgets && widget.context.isReady && session.isReady
               && session.session?.kernel?.status === 'idle'); }"""
-RUN_ALL = """() => { window.ran = false;
-    window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => window.ran = true); }"""
-# The kernel's status can read idle between two cells: no prompt may show [*] either, for a while on end.
-IDLE = """() => { const widget = window.jupyterapp.shell.currentWidget, kernel = widget.sessionContext.session?.kernel;
-    if (kernel?.status === 'dead' || kernel?.status === 'autorestarting') return 'dead';
-    const waiting = [...widget.node.querySelectorAll('.jp-InputPrompt')].some(e => e.textContent.includes('*'));
-    if (kernel?.status !== 'idle' || waiting || window.ran === false) { window.idleSince = 0; return false; }
-    window.idleSince ||= performance.now();
-    return performance.now() - window.idleSince > 400 && 'idle'; }"""
+# What widgets have sent to the kernel and is not answered in full. A kernel's last word on a message is that it is
+# idle, and the page comes to that word only when it has shown everything before it: by then a slider's picture is
+# drawn. Widgets hold a newer value back until that word; it is sent before the signal heard here, so it counts, too.
+# (Asking the kernel something else tells nothing: widgets' messages may go to a subshell, with a queue of its own.)
+LISTEN = """() => { const { session } = window.jupyterapp.shell.currentWidget.sessionContext, sent = new Set();
+    window.unanswered = sent;
+    session.anyMessage.connect((_, { msg, direction }) => {
+        if (direction === 'send' && msg.header.msg_type.startsWith('comm_')) sent.add(msg.header.msg_id); });
+    session.iopubMessage.connect((_, msg) => {
+        if (msg.header.msg_type === 'status' && msg.content.execution_state === 'idle')
+            sent.delete(msg.parent_header.msg_id); }); }"""
+RUN = """command => { window.running = true;
+    window.jupyterapp.commands.execute('notebook:' + command).finally(() => window.running = false); }"""
+# What the page still waits for: '' for nothing. Cells count as running until Lab says so and no prompt shows [*].
+WAITS_FOR = """() => {
+    const widget = window.jupyterapp.shell.currentWidget, status = widget.sessionContext.session?.kernel?.status;
+    if (status === 'dead' || status === 'autorestarting') return 'dead';
+    const seen = css => [...widget.node.querySelectorAll(css)].map(element => element.textContent);
+    if (window.running || seen('.jp-InputPrompt').some(text => text.includes('*'))) return 'cells that run';
+    if (window.unanswered.size) return `the kernel's answer to ${window.unanswered.size} messages of widgets`;
+    if (seen('.jp-OutputArea-output').some(text => /^Loading widget/.test(text))) return 'widgets that load';
+    return status === 'idle' ? '' : `a kernel that is ${status}`; }"""
 COMPLAINTS = r"""() => {
     const found = [], say = (i, text) => found.push(`cell ${i}: ` + text.replace(/\x1b\[[\d;]*m/g, ''));
     window.jupyterapp.shell.currentWidget.content.widgets.forEach((cell, i) => {
@@ -77,7 +94,7 @@ COMPLAINTS = r"""() => {
             if (o.output_type === 'error') say(i, `${o.ename}: ${o.evalue}\n${o.traceback.join('\n')}`);
             if (o.name === 'stderr') say(i, 'on stderr: ' + [o.text].flat().join('')); }
         for (const e of cell.node.querySelectorAll('.jp-OutputArea-output'))
-            if (/Error displaying widget|Loading widget|Failed to load model/.test(e.textContent))
+            if (/Error displaying widget|Loading widget|Failed to load model|where it came from/.test(e.textContent))
                 say(i, e.textContent.slice(0, 200)); });
     return found; }"""
 
@@ -154,8 +171,7 @@ class Lab:
 
     def __exit__(self, *error: object) -> None:
         with contextlib.suppress(OSError):
-            for kernel in self.api("GET", "kernels"):
-                self.api("DELETE", f"kernels/{kernel['id']}")
+            self.end_kernels()
         for signum in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(self._server.pid, signum)
@@ -166,7 +182,7 @@ class Lab:
         """The server's answer to a call of its REST interface."""
         headers = {"Authorization": f"token {self.token}"}
         request = urllib.request.Request(f"{self.url}/api/{path}", method=method, headers=headers)
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as answer:
             return json.loads(answer.read() or "null")
 
     def restart_kernels(self) -> None:
@@ -174,10 +190,29 @@ class Lab:
         for kernel in self.api("GET", "kernels"):
             self.api("POST", f"kernels/{kernel['id']}/restart")
 
-    def processes_of_kernels(self) -> list[psutil.Process]:
+    def end_kernels(self) -> None:
+        """What «Shut Down All Kernels» does."""
+        for kernel in self.api("GET", "kernels"):
+            self.api("DELETE", f"kernels/{kernel['id']}")
+
+    def processes_of_kernels(self) -> set[psutil.Process]:
         """All that the kernels have started, and what those have started."""
-        kernels = psutil.Process(self._server.pid).children()
-        return [process for kernel in kernels for process in kernel.children(recursive=True)]
+        found: set[psutil.Process] = set()
+        for kernel in psutil.Process(self._server.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was asked
+                found.update(kernel.children(recursive=True))
+        return found
+
+    def new_processes_of_kernels(
+        self, besides: set[psutil.Process], count: int = 1, timeout: float = 60
+    ) -> set[psutil.Process]:
+        """Wait until there are so many besides those given; then all of them, those given among them."""
+        end = time.monotonic() + timeout
+        while len((now := self.processes_of_kernels()) - besides) < count:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{count} new processes were to come; {len(now - besides)} came within {timeout} s")
+            time.sleep(0.02)
+        return now | besides
 
 
 class Browser:
@@ -210,7 +245,8 @@ class Notebook:
         self.outside: list[str] = []  # addresses beyond this machine that the page asked for
         page.on("request", self._note_outside)
         page.goto(url, wait_until="domcontentloaded")
-        page.wait_for_function(OPENED, timeout=60_000)
+        page.wait_for_function(OPENED, timeout=120_000)
+        page.evaluate(LISTEN)
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
 
     def _note_outside(self, request: Any) -> None:
@@ -220,15 +256,30 @@ class Notebook:
     def close(self) -> None:
         self.page.close()
 
-    def run_all(self, timeout: float = 120) -> None:
+    def run_all(self, timeout: float = 240) -> None:
         """Run > Run All Cells, and wait for the end."""
-        self.page.evaluate(RUN_ALL)
-        self.wait_idle(timeout)
+        self.page.evaluate(RUN, "run-all-cells")
+        self.settle(timeout)
 
-    def wait_idle(self, timeout: float = 60) -> None:
-        """Wait until the kernel has had nothing to do for 0.4 s."""
-        if self.page.wait_for_function(IDLE, timeout=timeout * 1000).json_value() == "dead":
+    def run_cell(self, index: int, timeout: float = 60) -> None:
+        """Run one cell, and wait for the end."""
+        self.page.evaluate("i => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i; }", index)
+        self.page.evaluate(RUN, "run-cell")
+        self.settle(timeout)
+
+    def settle(self, timeout: float = 60) -> None:
+        """Wait until all cells have run, and the kernel has answered all that widgets said, and the page shows it."""
+        self.wait(f"() => ['', 'dead'].includes(({WAITS_FOR})())", timeout, WAITS_FOR)
+        if self.page.evaluate(WAITS_FOR) == "dead":
             raise RuntimeError("the kernel died")
+
+    def wait(self, condition: str, timeout: float = 60, explain: str = "() => ''", arg: Any = None) -> None:
+        """Wait until the JavaScript function `condition` returns true; `explain` is one that says what is amiss."""
+        try:
+            self.page.wait_for_function(condition, arg=arg, timeout=timeout * 1000)
+        except PlaywrightTimeout:
+            amiss = self.page.evaluate(explain) or condition
+            raise TimeoutError(f"after {timeout} s the page still waits for {amiss}") from None
 
     def complaints(self) -> list[str]:
         """Errors, text on stderr, cells that did not run and widgets that do not show, with their cell's number."""
@@ -239,15 +290,18 @@ class Notebook:
         label = self.page.locator(".widget-label", has_text=re.compile(rf"^\s*{re.escape(description)}\s*$"))
         return self.page.locator(f"{self.within} .widget-slider").filter(has=label).locator(".noUi-handle").first
 
+    def sliders(self) -> list[str]:
+        """The descriptions of all ipywidgets sliders, disabled ones left out."""
+        return self.page.locator(f"{self.within} .widget-slider:not(:has([disabled])) .widget-label").all_inner_texts()
+
     def press(self, description: str, key: str, times: int = 1) -> None:
-        """Press a key on a slider, in rapid succession, and wait until all is quiet."""
+        """Press a key on a slider, in rapid succession, and wait until the page shows the answer to the last."""
         handle = self.slider(description)
         handle.scroll_into_view_if_needed()
         handle.focus()
         for _ in range(times):
             self.page.keyboard.press(key)
-        self.page.wait_for_timeout(100)  # the last change is on its way to the kernel
-        self.wait_idle()
+        self.settle()
 
     def value(self, description: str) -> float:
         """The slider's value as the page has it."""
@@ -258,14 +312,39 @@ class Notebook:
         return self.page.locator(css).count() > 0
 
     def click(self, css: str) -> None:
-        """Click on the first element that the CSS selector names."""
-        self.page.locator(css).first.click(timeout=10_000)
+        """Click on the first element that the CSS selector names, and wait until the page shows what the kernel says.
 
-    def picture(self, within: str, timeout: float = 10) -> str:
+        What the kernel does from then on in a thread, such as a run, goes on.
+        """
+        self.page.locator(css).first.click(timeout=30_000)
+        self.settle()
+
+    def wait_enabled(self, css: str, timeout: float = 180) -> None:
+        """Wait until the first button that the CSS selector names can be pressed (again)."""
+        self.page.wait_for_function(
+            "css => { const button = document.querySelector(css); return button && !button.disabled; }",
+            arg=css,
+            timeout=timeout * 1000,
+        )
+
+    def picture(self, within: str, timeout: float = 60) -> str:
         """The source of the first svg within what the CSS selector names; waits for it to appear."""
         svg = self.page.locator(f"{within} svg").first
         svg.wait_for(timeout=timeout * 1000)
         return svg.evaluate("element => element.outerHTML")
+
+    def shows(self, within: str) -> str:
+        """Short, but different for any other pictures and tables: the first words, and a hash of all there is.
+
+        The layers over pictures are left out, for some of them come by themselves once sliders rest.
+        """
+        words, markup = self.page.locator(within).first.evaluate(
+            """element => {
+                const all = [...element.querySelectorAll('.widget-html-content')];
+                const own = all.filter(each => !each.closest('.pipelab-over'));
+                return [own.map(each => each.innerText).join(' '), own.map(each => each.innerHTML).join('')]; }"""
+        )
+        return f"{words.strip()[:60]} ({hashlib.sha256(markup.encode()).hexdigest()[:12]})"
 
     def screenshot(self, file: Path, of: str | None = None) -> None:
         """A picture (PNG) of the window, or of the first element that the CSS selector names."""

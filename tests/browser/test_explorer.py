@@ -1,5 +1,6 @@
 """The explorer in a real browser: pointing explains, time can be played, Cancel ends ranks while the kernel answers."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,37 @@ from nbformat.v4 import new_code_cell, new_notebook
 from tests.browser.lab import Browser, Lab, Notebook
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
+# [contrast, text] of every text of the explorer's own; Lab's buttons and what is disabled are left out.
+CONTRASTS = """() => {
+    const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const rgba = colour => {
+        paint.clearRect(0, 0, 1, 1);
+        paint.fillStyle = colour;
+        paint.fillRect(0, 0, 1, 1);
+        return [...paint.getImageData(0, 0, 1, 1).data]; };
+    const over = ([r, g, b, a], below) => [r, g, b].map((c, i) => (c * a + below[i] * (255 - a)) / 255);
+    const linear = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const luminance = rgb => rgb.reduce((sum, c, i) => sum + [0.2126, 0.7152, 0.0722][i] * linear(c / 255), 0);
+    const page = rgba(getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor).slice(0, 3);
+    const under = (element, x, y) => {  // the colour of all that lies below the element, painted from the bottom
+        const stack = document.elementsFromPoint(x, y);
+        return stack.slice(stack.indexOf(element) + 1).reverse().reduce((below, each) => {
+            const style = getComputedStyle(each);
+            const fill = each instanceof SVGGeometryElement ? style.fill : style.backgroundColor;
+            return /none|url/.test(fill) ? below : over(rgba(fill), below); }, page); };
+    const found = [], own = document.querySelector('.pipelab-explorer');
+    const texts = document.createTreeWalker(own, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
+        if (!text || element.closest('style, button, option, [disabled], .pipelab-hover')) continue;
+        element.scrollIntoView({ block: 'center' });
+        const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+        if (!box.width || style.visibility !== 'visible') continue;
+        const below = under(element, box.x + box.width / 2, box.y + box.height / 2);
+        const ink = over(rgba(element instanceof SVGElement ? style.fill : style.color), below);
+        const [low, high] = [luminance(ink), luminance(below)].sort((one, other) => one - other);
+        found.push([(high + 0.05) / (low + 0.05), text]); }
+    return found; }"""
 CELLS = ["from pipelab import explore\nexplore('1f1b', ranks=4, microbatches=8, against='gpipe', pace_ms=50)", "1 + 1"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -43,23 +75,22 @@ def point(explorer: Notebook, rank: float, share: float) -> None:
     explorer.page.mouse.move(box["x"] + (58 + 882 * share) * unit, box["y"] + (24 + 30 * (rank + 0.5)) * unit)
 
 
-def shown(explorer: Notebook) -> list[str]:
-    """What hovering shows at the moment."""
-    return explorer.page.evaluate(
-        """() => [...document.querySelectorAll('.pipelab-hover text')]
-            .filter(e => getComputedStyle(e).visibility === 'visible').map(e => e.textContent)"""
-    )
+def wait_shown(explorer: Notebook, text: str) -> None:
+    """Wait until hovering shows this, and nothing else."""
+    shown = """[...document.querySelectorAll('.pipelab-hover text')]
+        .filter(e => getComputedStyle(e).visibility === 'visible').map(e => e.textContent)"""
+    explorer.wait(f"text => JSON.stringify({shown}) === JSON.stringify([text])", 20, f"() => {shown}", text)
 
 
 def test_pointing_at_an_action_tells_what_it_needed_and_unblocked(explorer: Notebook) -> None:
     point(explorer, 1, 15 / 33)
-    assert shown(explorer) == ["1B2 on rank 1, from 14 to 16 · needed 1F2, 2B2 (rank 2) · unblocked 0B2 (rank 0)"]
+    wait_shown(explorer, "1B2 on rank 1, from 14 to 16 · needed 1F2, 2B2 (rank 2) · unblocked 0B2 (rank 0)")
     explorer.screenshot(ARTEFACTS / "explorer_action.png", ".pipelab-explorer")
 
 
 def test_pointing_at_a_gap_tells_why_it_is_there(explorer: Notebook) -> None:
     point(explorer, 0, 7 / 33)
-    assert shown(explorer) == ["rank 0 waits for 1B0 from rank 1, from 4 to 10"]
+    wait_shown(explorer, "rank 0 waits for 1B0 from rank 1, from 4 to 10")
 
 
 def test_the_layers_lie_exactly_on_the_picture(explorer: Notebook) -> None:
@@ -73,66 +104,60 @@ def test_time_can_be_moved_and_played(explorer: Notebook) -> None:
     before = explorer.page.locator(".pipelab-moment").first.inner_text()
     assert "rank 3" in before
     explorer.page.locator(".widget-play button").first.click()
-    explorer.page.wait_for_function(
-        "before => document.querySelector('.pipelab-moment').innerText !== before", arg=before, timeout=10_000
-    )
+    moved = "before => document.querySelector('.pipelab-moment').innerText !== before"
+    explorer.wait(moved, arg=before)
     explorer.page.locator(".widget-play button").first.click()
+    explorer.settle()
     explorer.screenshot(ARTEFACTS / "explorer_time.png", ".pipelab-explorer")
     explorer.press("Time", "Home")
     assert not explorer.has(".pipelab-cursor")
 
 
+def start_run(explorer: Notebook, lab: Lab) -> set[psutil.Process]:
+    """Press Run, wait until rank 0 is at work, and give all processes; the run goes on for half a minute and more."""
+    explorer.click(".pipelab-run")
+    explorer.wait("() => /rank 0: \\d/.test(document.querySelector('.pipelab-status').innerText)", 90)
+    ranks = lab.processes_of_kernels()
+    assert len(ranks) >= 4
+    return ranks
+
+
+def left_of(ranks: set[psutil.Process], most: int, timeout: float = 20) -> list[psutil.Process]:
+    """Those that are alive once that many are left, or once the time is over: well before the run would end."""
+    alive, end = [*ranks], time.monotonic() + timeout
+    while len(alive) > most and time.monotonic() < end:
+        alive = psutil.wait_procs(alive, timeout=0.1)[1]
+    return alive
+
+
 def test_cancel_ends_the_ranks_while_the_kernel_answers(explorer: Notebook, own_lab: Lab) -> None:
     explorer.press("Micro-batches", "End")
-    explorer.click(".pipelab-run")
-    explorer.page.wait_for_function(
-        "() => /rank 0: \\d/.test(document.querySelector('.pipelab-status').innerText)", timeout=60_000
-    )
-    ranks = own_lab.processes_of_kernels()
-    assert len(ranks) >= 4
-    explorer.page.evaluate(
-        """() => { const {content} = window.jupyterapp.shell.currentWidget;
-            content.activeCellIndex = 1; window.jupyterapp.commands.execute('notebook:run-cell'); }"""
-    )
-    explorer.page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.content.widgets[1].model.executionCount === 3", timeout=5_000
-    )
+    ranks = start_run(explorer, own_lab)
+    explorer.run_cell(1)
+    assert explorer.page.locator(".pipelab-cancel").is_enabled(), "the kernel answered only when the run was over"
     explorer.click(".pipelab-cancel")
-    explorer.page.wait_for_function(
-        "() => /cancelled/.test(document.querySelector('.pipelab-status').innerText)", timeout=5_000
-    )
-    _, alive = psutil.wait_procs(ranks, timeout=2)
-    assert len(alive) <= 1  # the helper that starts ranks stays warm
+    explorer.wait("() => /cancelled/.test(document.querySelector('.pipelab-status').innerText)")
+    assert len(left_of(ranks, 1)) == 1, "only the helper that starts ranks stays, warm"
     assert explorer.complaints() == []
 
 
 def test_a_cell_run_again_ends_the_run_that_its_earlier_explorer_began(explorer: Notebook, own_lab: Lab) -> None:
-    explorer.click(".pipelab-run")
-    explorer.page.wait_for_function(
-        "() => /rank 0: \\d/.test(document.querySelector('.pipelab-status').innerText)", timeout=60_000
-    )
-    ranks = own_lab.processes_of_kernels()
-    explorer.page.evaluate(
-        """() => { const {content} = window.jupyterapp.shell.currentWidget;
-            content.activeCellIndex = 0; window.jupyterapp.commands.execute('notebook:run-cell'); }"""
-    )
-    _, alive = psutil.wait_procs(ranks, timeout=5)
-    assert len(alive) <= 1  # the helper that starts ranks stays warm
-    explorer.wait_idle()
+    ranks = start_run(explorer, own_lab)
+    explorer.run_cell(0)
+    assert len(left_of(ranks, 1)) == 1, "only the helper that starts ranks stays, warm"
     assert explorer.complaints() == []
 
 
-def test_it_is_readable_in_a_dark_theme(explorer: Notebook) -> None:
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_every_text_is_legible_in_both_themes(explorer: Notebook, theme: str) -> None:
+    """At least WCAG's AA: a contrast of 4.5 between each text and what lies under it."""
     explorer.press("Micro-batches", "Home")
-    explorer.page.evaluate(
-        "() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
-    )
-    explorer.page.wait_for_function("() => document.body.dataset.jpThemeName === 'JupyterLab Dark'", timeout=10_000)
-    explorer.page.wait_for_timeout(1000)
-    ink, ground = explorer.page.evaluate(
-        """() => [getComputedStyle(document.querySelector('.pipelab-predicted svg text')).fill,
-                  getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor]
-            .map(text => Math.max(...text.match(/[\\d.]+/g).slice(0, 3).map(Number)))"""
-    )
-    explorer.screenshot(ARTEFACTS / "explorer_dark.png", ".pipelab-explorer")
-    assert ink - ground > 100
+    explorer.press("Micro-batches", "ArrowRight", times=5)
+    explorer.press("Time", "ArrowRight", times=20)
+    explorer.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    dark = "getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor.match(/\\d+/)[0] < 128"
+    explorer.wait(f"theme => document.body.dataset.jpThemeName === theme && ({dark}) === /Dark/.test(theme)", arg=theme)
+    explorer.screenshot(ARTEFACTS / f"explorer_{theme.split()[1].lower()}.png", ".pipelab-explorer")
+    contrasts = explorer.page.evaluate(CONTRASTS)
+    assert len(contrasts) > 60
+    assert [each for each in contrasts if each[0] < 4.5] == []

@@ -11,7 +11,7 @@ from tests.browser.lab import Browser, Lab, Notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
-EXPLORE = """import ipywidgets, subprocess, sys
+EXPLORE = """import ipywidgets, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
 slider = ipywidgets.IntSlider(8, 1, 12, description="Micro-batches")
 button = ipywidgets.Button(description="Run").add_class("run")
@@ -33,6 +33,7 @@ def save(folder: Path, name: str, *cells: str) -> None:
 def own_lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser):
     folder = tmp_path_factory.mktemp("lab")
     save(folder, "good.ipynb", EXPLORE)
+    save(folder, "slow.ipynb", EXPLORE.replace("    predicted.value", "    time.sleep(1)\n    predicted.value", 1))
     save(folder, "bad.ipynb", "import sys; print('hm', file=sys.stderr)", "1 / 0", "print('never')")
     with Lab(folder) as lab:
         yield lab
@@ -53,7 +54,19 @@ def test_slider_button_and_restart(browser: Browser, own_lab: Lab) -> None:
     children = own_lab.processes_of_kernels()
     assert len(children) == 1
     own_lab.restart_kernels()
-    assert psutil.wait_procs(children, timeout=5)[1] == []  # its stdin was closed
+    assert psutil.wait_procs(children, timeout=60)[1] == []  # its stdin was closed
+    notebook.close()
+
+
+def test_a_slow_answer_is_waited_for(browser: Browser, own_lab: Lab) -> None:
+    """Longer than any pause in the messages: the kernel sleeps over each of the slider's values, as a busy one does."""
+    notebook = browser.open(own_lab, "slow.ipynb")
+    notebook.run_all()
+    for key, width in (("ArrowRight", 81), ("ArrowRight", 90), ("ArrowLeft", 81)):
+        notebook.press("Micro-batches", key)
+        assert f'width="{width}"' in notebook.picture(".predicted")
+    notebook.press("Micro-batches", "ArrowLeft", times=4)
+    assert 'width="45"' in notebook.picture(".predicted")
     notebook.close()
 
 

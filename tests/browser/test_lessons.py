@@ -1,4 +1,4 @@
-"""The lessons in a real JupyterLab: run all, move a slider, press the button, restart the kernel."""
+"""Every lesson in a real JupyterLab: run all, move every explorer, press every Run button, restart the kernel."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,32 +10,45 @@ from tests.browser.lab import Browser, Lab, Notebook
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "artefacts"
-NUMBERS = ("00", "01", "02", "03", "04", "05", "06", "07", "08")
-LESSONS = [path for number in NUMBERS for path in sorted(ROOT.glob(f"notebooks/{number}_*.ipynb"))]
-EXPLORER, SLIDER, PREDICTED, MEASURED = ".pipelab-explorer", "Micro-batches", ".pipelab-predicted", ".pipelab-measured"
+LESSONS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
+SLIDER, RUN = "Micro-batches", ".pipelab-run"
+EXPLORER, PREDICTED = ".pipelab-explorer", ".pipelab-explorer .pipelab-predicted"
+#: Where a widget shows what real ranks have measured.
+MEASURED = {EXPLORER: ".pipelab-measured", ".pipelab-hider": ".pipelab-overlapped"}
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module", params=LESSONS, ids=lambda path: path.stem)
 def lesson(request: pytest.FixtureRequest, browser: Browser, lab: Lab) -> Iterator[Notebook]:
     """A lesson, opened and run from top to bottom once. The tests below go on where the one before has left it."""
     notebook = browser.open(lab, request.param.name)
-    notebook.run_all(timeout=150)
+    notebook.run_all()
     notebook.screenshot(ARTEFACTS / f"{request.param.stem}.png")
     yield notebook
     notebook.close()
+    lab.end_kernels()  # the next lesson has the machine for itself
 
 
 @pytest.fixture
-def explorer(lesson: Notebook, request: pytest.FixtureRequest) -> Iterator[Notebook]:
-    """The same for a lesson with an explorer; a screenshot shows how each test left it."""
+def explorer(lesson: Notebook) -> Notebook:
+    """The same for a lesson with an explorer of schedules."""
     if not lesson.has(EXPLORER):
-        pytest.skip("no explorer in this lesson")
+        pytest.skip("no explorer of schedules in this lesson")
     lesson.within = EXPLORER
-    yield lesson
-    name, _, stem = request.node.name.strip("]").partition("[")
-    lesson.screenshot(ARTEFACTS / f"{stem}_{name}.png", EXPLORER)
+    return lesson
+
+
+def outputs_with(lesson: Notebook, css: str) -> list[str]:
+    """Selectors of all outputs in which there is something that the CSS selector names."""
+    count = lesson.page.evaluate(
+        """css => {
+            const all = [...document.querySelectorAll('.jp-OutputArea-output')];
+            all.forEach(each => delete each.dataset.place);
+            return all.filter(each => each.querySelector(css)).map((each, i) => each.dataset.place = i).length; }""",
+        css,
+    )
+    return [f".jp-OutputArea-output[data-place='{place}']" for place in range(count)]
 
 
 def test_runs_without_a_complaint(lesson: Notebook) -> None:
@@ -46,50 +59,54 @@ def test_needs_no_network(lesson: Notebook) -> None:
     assert lesson.outside == []
 
 
-def test_slider_changes_the_picture(explorer: Notebook) -> None:
-    before = explorer.picture(PREDICTED)
-    explorer.press(SLIDER, "ArrowRight")
-    assert explorer.picture(PREDICTED) != before
+def test_every_widget_follows_its_slider(lesson: Notebook) -> None:
+    widgets = outputs_with(lesson, ".widget-slider")
+    assert widgets, "a lesson shows its idea under sliders"
+    for widget in widgets:
+        lesson.within = widget
+        slider = SLIDER if lesson.slider(SLIDER).count() else lesson.sliders()[0]
+        before = lesson.shows(widget)
+        lesson.press(slider, "ArrowRight")
+        assert lesson.shows(widget) != before, f"{slider!r} moves nothing"
+    assert lesson.complaints() == []
 
 
 def test_held_key_leaves_the_picture_of_the_last_value(explorer: Notebook) -> None:
     start = explorer.value(SLIDER)
-    explorer.press(SLIDER, "ArrowLeft" if start > 15 else "ArrowRight", times=15)
-    assert explorer.value(SLIDER) != start
-    held = explorer.picture(PREDICTED)
     back, forth = ("ArrowRight", "ArrowLeft") if start > 15 else ("ArrowLeft", "ArrowRight")
+    explorer.press(SLIDER, forth, times=15)
+    assert explorer.value(SLIDER) != start
+    held = explorer.shows(PREDICTED)
     explorer.press(SLIDER, back)
-    assert explorer.picture(PREDICTED) != held
+    assert explorer.shows(PREDICTED) != held
     explorer.press(SLIDER, forth)
-    assert explorer.picture(PREDICTED) == held
+    assert explorer.shows(PREDICTED) == held
 
 
-def test_run_on_real_ranks_shows_the_measured_timeline(explorer: Notebook) -> None:
-    explorer.press(SLIDER, "Home")  # few micro-batches: a short run
-    explorer.press(SLIDER, "ArrowRight", times=3)
-    explorer.click(f"{EXPLORER} .pipelab-run")
-    assert "<path" in explorer.picture(MEASURED, timeout=60)
-    assert explorer.complaints() == []
-
-
-def test_a_pair_on_real_ranks_shows_what_it_hides(lesson: Notebook) -> None:
-    if not lesson.has(".pipelab-hider"):
-        pytest.skip("no pair in this lesson")
-    before = lesson.picture(".pipelab-pair")
-    lesson.within = ".pipelab-hider"
-    lesson.press("Communication share", "ArrowRight")
-    assert lesson.picture(".pipelab-pair") != before
-    lesson.click(".pipelab-hider .pipelab-run")
-    assert "<path" in lesson.picture(".pipelab-overlapped", timeout=90)
-    lesson.screenshot(ARTEFACTS / "07_pair.png", ".pipelab-hider")
-    assert lesson.complaints() == []
+def test_every_run_button_shows_what_real_ranks_measured(lesson: Notebook, request: pytest.FixtureRequest) -> None:
+    stem = request.node.callspec.id
+    for place, widget in enumerate(outputs_with(lesson, RUN)):
+        lesson.within = widget
+        if lesson.slider(SLIDER).count():  # few micro-batches: a short run
+            lesson.press(SLIDER, "Home")
+            lesson.press(SLIDER, "ArrowRight", times=3)
+        before = lesson.shows(widget)
+        lesson.click(f"{widget} {RUN}")
+        lesson.wait_enabled(f"{widget} {RUN}")
+        lesson.settle()
+        lesson.screenshot(ARTEFACTS / f"{stem}_run_{place}.png", widget)
+        assert lesson.complaints() == []
+        assert lesson.shows(widget) != before
+        for root, measured in MEASURED.items():
+            if lesson.has(f"{widget} {root}"):
+                assert "<path" in lesson.picture(f"{widget} {measured}")
 
 
 def test_kernel_restart_leaves_no_rank(explorer: Notebook, lab: Lab) -> None:
-    explorer.click(f"{EXPLORER} .pipelab-run")
-    explorer.page.wait_for_timeout(1000)
-    started = lab.processes_of_kernels()
-    assert started, "a run on real ranks starts processes"
+    explorer.press(SLIDER, "End")  # many micro-batches: a run that is not over before the restart
+    before = lab.processes_of_kernels()
+    explorer.click(f"{EXPLORER} {RUN}")
+    started = lab.new_processes_of_kernels(before, count=4)
     lab.restart_kernels()
-    _, alive = psutil.wait_procs(started, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert alive == []

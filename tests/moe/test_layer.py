@@ -192,7 +192,7 @@ def test_a_rank_killed_while_rows_travel() -> None:
     began = time.monotonic()
     with pytest.raises(RankDied, match="rank 1 was killed by SIGKILL"):
         Ranks(2).run(die)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # and not the 10 minutes that a run may take
     assert Ranks(2).run(lambda ctx: ctx.rank) == [0, 1]
 
 

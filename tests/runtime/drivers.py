@@ -30,7 +30,7 @@ def driver(code: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def descendants(pid: int, least: int, within: float = 20) -> list[psutil.Process]:
+def descendants(pid: int, least: int, within: float = 60) -> list[psutil.Process]:
     """All processes below one, once there are at least so many."""
     until = time.monotonic() + within
     while time.monotonic() < until:
@@ -41,7 +41,7 @@ def descendants(pid: int, least: int, within: float = 20) -> list[psutil.Process
     raise AssertionError(f"only {len(found)} processes, not {least}")
 
 
-def gone(processes: list[psutil.Process], within: float = 5) -> bool:
-    """Are they all over within so many seconds?"""
+def gone(processes: list[psutil.Process], within: float = 20) -> bool:
+    """Are they all over within so many seconds? It takes a fraction of one, but the machine may be busy."""
     _, alive = psutil.wait_procs(processes, timeout=within)
     return not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipelab import Schedule, dualpipe, from_csv, run, simulate
 from pipelab.ir import Placement, bidirectional
 from pipelab.models import batches, transformer_stages
-from pipelab.runtime import RankDied
+from pipelab.runtime import Progress, RankDied
 from pipelab.runtime.forks import forks
 from tests.ir.generate import random_schedule
 from tests.runtime.drivers import gone
@@ -108,8 +108,9 @@ def test_three_copies_of_a_stage_and_parameters_of_two_types() -> None:
     assert result.copies_equal
 
 
-def test_a_rank_killed_between_both_directions() -> None:
+def test_a_rank_killed_between_both_directions(tmp_path) -> None:
     """In the middle of the steady phase, with messages of both routes on their way."""
+    here, known = tmp_path / "here", tmp_path / "known"
 
     class Mortal(nn.Linear):
         calls = 0
@@ -117,16 +118,24 @@ def test_a_rank_killed_between_both_directions() -> None:
         def forward(self, x: Tensor) -> Tensor:
             self.calls += 1
             if self.calls == 7 and torch.distributed.get_rank() == 2:
-                time.sleep(0.3)  # in which it tells where it is
+                here.touch()
+                while not known.exists():
+                    time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().forward(x)
 
     stages: list[nn.Module] = [Mortal(WIDTH, WIDTH) for _ in range(4)]
     schedule = dualpipe(4, 8)
-    began = time.monotonic()
+    killed: list[float] = []
+
+    def note(progress: Progress) -> None:
+        if here.exists() and "F" in progress.where[2] and not killed:
+            killed.append(time.monotonic())
+            known.touch()
+
     with pytest.raises(RankDied, match=r"rank 2 was killed by SIGKILL while at .*F") as caught:
-        run(schedule, stages, vectors(16), loss=mse, steps=3, check=False)
-    assert time.monotonic() - began < 5
+        run(schedule, stages, vectors(16), loss=mse, steps=3, check=False, progress=note)
+    assert time.monotonic() - killed[0] < 10
     assert caught.value.rank == 2
     assert gone(psutil.Process(forks().process.pid).children())
     assert run(schedule, linears(4), vectors(16), loss=mse).gradients_equal

@@ -46,8 +46,8 @@ def ranks():
 
 
 @contextlib.contextmanager
-def soon(seconds: float = 10):
-    """Fails what takes longer. It takes a fraction of this, but the machine may be busy."""
+def soon(seconds: float = 25):
+    """Fails what takes longer. It takes a fraction of this, but the machine may be busy; without help it takes more."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < seconds
@@ -110,16 +110,23 @@ def test_an_exception_that_can_not_be_pickled(ranks) -> None:
     ],
     ids=["SIGKILL", "SIGSEGV", "exit"],
 )
-def test_a_rank_that_dies_is_the_cause_not_those_it_leaves_waiting(ranks, end, message) -> None:
+def test_a_rank_that_dies_is_the_cause_not_those_it_leaves_waiting(ranks, tmp_path, end, message) -> None:
+    known = tmp_path / "known"
+
     def die(ctx):
         ctx.at("2B1")
-        time.sleep(0.3)
+        while not known.exists():
+            time.sleep(0.01)
         if ctx.rank == 1:
             end()
         dist.recv(torch.ones(1), 1)
 
+    def note(states):
+        if states[1].at == "2B1":
+            known.touch()
+
     with soon(), pytest.raises(RankDied, match=message):
-        ranks.run(die)
+        ranks.run(die, progress=note)
 
 
 def test_killed_from_outside(ranks) -> None:
@@ -127,7 +134,7 @@ def test_killed_from_outside(ranks) -> None:
         os.kill(states[0].pid, signal.SIGKILL)
 
     with soon(), pytest.raises(RankDied, match="rank 0 was killed by SIGKILL"):
-        ranks.run(lambda ctx: time.sleep(30), progress=kill)
+        ranks.run(lambda ctx: time.sleep(60), progress=kill)
 
 
 def test_a_deadlock_says_who_waits_for_whom(ranks) -> None:
@@ -190,8 +197,8 @@ def test_a_timeout_says_where_each_rank_is(ranks) -> None:
         while ctx.rank:
             pass
 
-    with soon(), pytest.raises(RankTimeout, match=r"not done after 1 s") as caught:
-        ranks.run(endless, timeout=1)
+    with soon(), pytest.raises(RankTimeout, match=r"not done after 4 s") as caught:
+        ranks.run(endless, timeout=4)
     assert "rank 0 has finished" in str(caught.value)
     assert "while ctx.rank" in str(caught.value)
 
@@ -200,7 +207,7 @@ def test_cancel(ranks) -> None:
     cancel = threading.Event()
     threading.Timer(0.3, cancel.set).start()
     with soon(), pytest.raises(Cancelled):
-        ranks.run(lambda ctx: time.sleep(30), cancel=cancel)
+        ranks.run(lambda ctx: time.sleep(60), cancel=cancel)
 
 
 def test_a_failing_progress_callback_ends_the_run(ranks) -> None:
@@ -208,7 +215,7 @@ def test_a_failing_progress_callback_ends_the_run(ranks) -> None:
         raise ZeroDivisionError
 
     with soon(), pytest.raises(ZeroDivisionError):
-        ranks.run(lambda ctx: time.sleep(30), progress=fail)
+        ranks.run(lambda ctx: time.sleep(60), progress=fail)
 
 
 def test_the_helper_is_killed(ranks) -> None:
@@ -218,7 +225,7 @@ def test_the_helper_is_killed(ranks) -> None:
 
 def test_the_helper_is_killed_in_a_run(ranks) -> None:
     with soon(), pytest.raises(RankError):
-        ranks.run(lambda ctx: time.sleep(30), progress=lambda states: os.kill(forks().process.pid, signal.SIGKILL))
+        ranks.run(lambda ctx: time.sleep(60), progress=lambda states: os.kill(forks().process.pid, signal.SIGKILL))
 
 
 def test_interrupts_while_ranks_start(ranks) -> None:
@@ -254,7 +261,7 @@ def test_no_rank_survives_its_kernel() -> None:
         process.stdout.readline()
         all_below = descendants(process.pid, 3)
         process.kill()
-        assert gone(all_below, within=5)
+        assert gone(all_below)
 
 
 def test_two_kernels_at_once() -> None:

@@ -67,7 +67,7 @@ def execute(kernel) -> Execute:
 def ranks_below(manager: KernelManager) -> list[psutil.Process]:
     """The helper and its ranks, once there are two of these."""
     kernel = psutil.Process(manager.provisioner.pid)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         below = kernel.children(recursive=True)
         ranks = [process for process in below if process.ppid() != kernel.pid]
@@ -105,10 +105,10 @@ def test_a_deadlock_shows_the_cells_lines(execute: Execute) -> None:
 
 def test_interrupt(kernel, execute: Execute) -> None:
     manager, client = kernel
-    cell = client.execute("try_it(pace=Costs(30_000, 1, 1))")
+    cell = client.execute("try_it(pace=Costs(60_000, 1, 1))")
     below = ranks_below(manager)
     manager.interrupt_kernel()
-    while (reply := client.get_shell_msg(timeout=10))["parent_header"]["msg_id"] != cell:
+    while (reply := client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != cell:
         pass
     assert reply["content"]["ename"] == "KeyboardInterrupt"
     assert execute("print(try_it().gradients_equal)") == "True\n"
@@ -118,10 +118,10 @@ def test_interrupt(kernel, execute: Execute) -> None:
 
 def test_restart(kernel, execute: Execute) -> None:
     manager, client = kernel
-    client.execute("try_it(pace=Costs(30_000, 1, 1))")
+    client.execute("try_it(pace=Costs(60_000, 1, 1))")
     below = ranks_below(manager)
     manager.restart_kernel(now=True)
-    assert gone(below, within=5)
+    assert gone(below)
     client.wait_for_ready(timeout=60)
     assert execute(DEFINITIONS + "print(try_it().gradients_equal)") == "True\n"
 
@@ -130,10 +130,10 @@ def test_shutdown_while_a_thread_runs(kernel, execute: Execute) -> None:
     """As the explorer's button does it. Last of the file: it ends the kernel."""
     manager, _ = kernel
     execute(
-        "import threading\nthreading.Thread(target=try_it, kwargs={'pace': Costs(30_000, 1, 1)}, daemon=True).start()"
+        "import threading\nthreading.Thread(target=try_it, kwargs={'pace': Costs(60_000, 1, 1)}, daemon=True).start()"
     )
     below = ranks_below(manager)
     began = time.monotonic()
     manager.shutdown_kernel()
-    assert time.monotonic() - began < 10
-    assert gone(below, within=5)
+    assert time.monotonic() - began < 25  # and not the run's two minutes
+    assert gone(below)

@@ -65,15 +65,24 @@ def test_printing_without_end_blocks_nobody(capsys) -> None:
     assert len(shown) < 2_000_000
 
 
-def test_progress_tells_where_ranks_are() -> None:
+def test_progress_tells_where_ranks_are(tmp_path) -> None:
+    """A rank goes on only once its step has been told."""
+
     def slow(ctx):
         for step in range(4):
             ctx.at(f"step {step}", done=step + 1, total=4)
-            time.sleep(0.15)
+            while not (tmp_path / f"{ctx.rank} step {step}").exists():
+                time.sleep(0.01)
 
-    seen = []
-    Ranks(2).run(slow, progress=lambda states: seen.append([(s.at, s.done, s.total) for s in states]))
-    assert ("step 1", 2, 4) in {state for states in seen for state in states}
+    def note(states):
+        seen.append([(state.at, state.done, state.total) for state in states])
+        for rank, (at, *_) in enumerate(seen[-1]):
+            (tmp_path / f"{rank} {at}").touch()
+
+    seen: list[list[tuple[str, int, int]]] = []
+    Ranks(2).run(slow, progress=note)
+    for step in range(4):
+        assert (f"step {step}", step + 1, 4) in {state for states in seen for state in states}
     assert seen[-1] == [("step 3", 4, 4)] * 2
 
 

@@ -174,11 +174,12 @@ def test_1f1b_keeps_fewer_bytes_than_gpipe() -> None:
 
 def test_a_paced_run_takes_as_long_as_prescribed() -> None:
     costs = Costs(forward=30, backward_input=20, backward_weight=10)
-    result = run(gpipe(2, 3), linears(2), vectors(6), loss=mse, pace=costs)
+    result = run(gpipe(2, 3), linears(2), vectors(6), loss=mse, pace=costs, steps=8)
     assert result.paced
     assert result.timeline.source == "paced"
     assert result.simulated.makespan == simulate(result.schedule, costs).makespan
-    assert 0.98 < result.makespan_ms / result.simulated_makespan_ms < 1.2
+    fastest = min(timeline.makespan for timeline in result.timelines)  # of eight, as the machine may be busy
+    assert 0.98 < fastest / result.simulated_makespan_ms < 1.2
 
 
 def test_an_emulated_link_holds_every_message() -> None:
@@ -193,8 +194,8 @@ def test_an_emulated_link_holds_every_message() -> None:
 def test_no_rank_waits_for_a_message_before_it_must() -> None:
     """Ranks of unequal speed and a slow link: a rank that waits for a message too early holds back what it has made."""
     costs = Costs(forward=[10, 20, 10], backward_input=5, backward_weight=[5, 15, 5], latency=15)
-    result = run(one_f_one_b(3, 6), linears(3), vectors(12), loss=mse, pace=costs, steps=3)
-    fastest = min(timeline.makespan for timeline in result.timelines)  # of three, as the machine may be busy
+    result = run(one_f_one_b(3, 6), linears(3), vectors(12), loss=mse, pace=costs, steps=8)
+    fastest = min(timeline.makespan for timeline in result.timelines)  # of eight, as the machine may be busy
     assert 0.98 < fastest / result.simulated_makespan_ms < 1.1
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from pipelab import Action, Costs, Schedule, ScheduleError, gpipe, run
 from pipelab.ir import linear
-from pipelab.runtime import Cancelled, RankDied, RankTimeout
+from pipelab.runtime import Cancelled, Progress, RankDied, RankTimeout
 from tests.runtime.small import linears, mse, vectors
 
 
@@ -133,15 +134,21 @@ class TestFaults:
         began = time.monotonic()
         with pytest.raises(RankDied, match="rank 1 was killed by SIGKILL"):
             run(gpipe(2, 2), [linears(1)[0], Suicidal()], vectors(4), loss=mse)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60  # and not the 10 minutes that a run may take
 
     def test_cancel(self) -> None:
         cancel = threading.Event()
-        threading.Timer(0.5, cancel.set).start()
-        began = time.monotonic()
+        pressed: list[float] = []
+
+        def press(progress: Progress) -> None:
+            if progress.done and not pressed:
+                pressed.append(time.monotonic())
+                cancel.set()
+
+        given: dict[str, Any] = {"pace": Costs(2000, 1000, 1000), "cancel": cancel, "progress": press}
         with pytest.raises(Cancelled):
-            run(gpipe(2, 8), linears(2), vectors(8), loss=mse, pace=Costs(1000, 500, 500), cancel=cancel)
-        assert time.monotonic() - began < 10
+            run(gpipe(2, 8), linears(2), vectors(8), loss=mse, **given)
+        assert time.monotonic() - pressed[0] < 15  # and not the half minute that is left
 
     def test_a_stage_without_end(self) -> None:
         """Its neighbour's receive never comes: the timeout says who waits for whom, and where the other is."""
@@ -152,7 +159,7 @@ class TestFaults:
                     pass
 
         with pytest.raises(RankTimeout) as caught:
-            run(gpipe(2, 2), [linears(1)[0], Endless()], vectors(4), loss=mse, timeout=3)
+            run(gpipe(2, 2), [linears(1)[0], Endless()], vectors(4), loss=mse, timeout=8)
         assert "rank 0 waits at 0RECV_B0 for rank 1" in str(caught.value)
         assert "rank 1 is at 1F0  (test_run_faults.py" in str(caught.value)
 

@@ -112,7 +112,7 @@ class TestThreads:
                 assert thread.is_alive()
                 time.sleep(0.05)
             cancel.set()
-            thread.join(timeout=10)
+            thread.join(timeout=30)
             assert not thread.is_alive()
         assert [str(error) for error in caught] == ["cancelled; all ranks are stopped"] * 2
 
@@ -139,9 +139,9 @@ class TestExit:
         with driver(code) as process:
             assert process.stdout.readline() == "running\n"
             below = descendants(process.pid, 0)
-            _, err = process.communicate(timeout=10)
+            _, err = process.communicate(timeout=60)
             assert process.returncode == 0, err
-            assert gone(below, within=5)
+            assert gone(below)
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_a_killed_kernel(self, number: int) -> None:
@@ -149,7 +149,7 @@ class TestExit:
             assert process.stdout.readline() == "running\n"
             below = descendants(process.pid, 3)
             process.send_signal(number)
-            assert gone(below, within=5)
+            assert gone(below)
 
     def test_an_interrupt_and_another_run(self) -> None:
         code = f"""{LONG_RUN}
@@ -162,9 +162,9 @@ class TestExit:
             assert process.stdout.readline() == "running\n"
             below = descendants(process.pid, 3)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=60)
             assert out.endswith("interrupted True\n"), err
-            assert gone(below, within=5)
+            assert gone(below)
 
 
 def test_many_ranks_on_few_cores() -> None:
@@ -176,8 +176,13 @@ def test_many_ranks_on_few_cores() -> None:
 def test_nothing_piles_up() -> None:
     """Neither open files nor threads, run after run."""
     ranks, here = Ranks(2), psutil.Process()
-    counts = []
-    for _ in range(6):
+    for _ in range(2):
         ranks.run(lambda ctx: ctx.rank)
-        counts.append((here.num_fds(), here.num_threads()))
-    assert counts[-1] == counts[1]
+    files, threads = here.num_fds(), here.num_threads()
+    for _ in range(4):
+        ranks.run(lambda ctx: ctx.rank)
+    until = time.monotonic() + 20  # a thread that has read all may still be on its way out
+    while here.num_threads() > threads and time.monotonic() < until:
+        time.sleep(0.01)
+    assert here.num_fds() <= files
+    assert here.num_threads() <= threads

@@ -68,7 +68,8 @@ def test_words_for_a_moment():
     assert moment(Timeline.from_spans([], "empty", 1), 0) == ["rank 0 has done all its work and holds 0 activations"]
 
 
-def test_the_explorer_explains_when_it_rests():
+def test_the_explorer_explains_when_it_rests(monkeypatch):
+    monkeypatch.setattr("pipelab.show.explorer._REST", 1000)  # not by itself, while this test looks
     explorer = explore()
     assert explorer.predicted.layer.value == ""
     explorer.explain()
