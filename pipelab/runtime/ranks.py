@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import pickle
@@ -110,11 +111,20 @@ def _in_torchrun(ranks: Ranks, function: Callable[..., Any], arguments: tuple) -
     if not dist.is_initialized():
         device = ranks.device or ("cuda" if torch.cuda.device_count() >= local_size else "cpu")
         _in_torchrun.context = join(device, rank, size, local)  # type: ignore[attr-defined]
+        atexit.register(_leave)
     torch.set_num_threads(ranks.threads)
     context: RankContext = _in_torchrun.context  # type: ignore[attr-defined]
     results: list[Any] = [None] * size
     dist.all_gather_object(results, function(context, *arguments))
     return results
+
+
+def _leave() -> None:
+    """Leave the group before the process ends: it has threads, and a process that ends with them is aborted at times."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _payload(function: Callable[..., Any], arguments: tuple) -> bytes:
