@@ -120,7 +120,7 @@ def _in_torchrun(ranks: Ranks, function: Callable[..., Any], arguments: tuple) -
 
 
 def _leave() -> None:
-    """Leave the group before the process ends: it has threads, and a process that ends with them is aborted at times."""
+    """Leave the group before the process ends: now and then its threads get a process aborted at its end."""
     import torch.distributed as dist
 
     if dist.is_initialized():
