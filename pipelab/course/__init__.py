@@ -3,6 +3,7 @@
 from .assignments import ASSIGNMENTS, Assignment
 from .balance import check_pack, check_replicate
 from .balancer import check_balancer, plan_of
+from .bias import check_bias
 from .confine import Limits
 from .exercise import Feedback, check_number, check_schedule
 from .folder import grade_folder
@@ -21,6 +22,7 @@ __all__ = [
     "Limits",
     "Mark",
     "check_balancer",
+    "check_bias",
     "check_number",
     "check_order",
     "check_pack",

@@ -9,6 +9,7 @@ _MODULES = {
     "profile": ("plot_profile",),
     "gains": ("plot_gains",),
     "phases": ("plot_phases",),
+    "loads": ("plot_loads",),
     "plan": ("plot_plan",),
     "balancer": ("BalanceExplorer", "explore_balance"),
     "steps": ("Stepper", "step_through"),
@@ -48,6 +49,7 @@ __all__ = [
     "plot_bubble",
     "plot_curves",
     "plot_gains",
+    "plot_loads",
     "plot_memory",
     "plot_phases",
     "plot_plan",
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from .figures import figures_table
     from .gains import plot_gains
     from .hider import Hider, explore_hiding
+    from .loads import plot_loads
     from .phases import plot_phases
     from .picture import picture_formats
     from .plan import plot_plan
