@@ -18,7 +18,7 @@ from .experiment import error_html
 from .figures import number
 from .live import Live
 from .picture import Picture
-from .placement import Scene, draw_experts, draw_gpus, legend
+from .placement import Scene, draw_experts, draw_gpus, legend, titled
 
 NO_COPIES = "no copies"
 _POLICIES = (NO_COPIES, "greedy", "refined")
@@ -195,8 +195,8 @@ class BalanceExplorer(Live):
             said.append(f"{groups} groups on {nodes} nodes: hierarchical, {each} on each node")
         return " · ".join(said)
 
-    def _drawing(self) -> Drawing:
-        scene, drawing = Scene.of(self.plan, 0), Drawing()
+    def _drawing(self, title: str = "") -> Drawing:
+        scene, drawing = Scene.of(self.plan, 0), titled(title) if title else Drawing()
         if self.value("policy") == NO_COPIES:  # a second copy beside the first takes nothing off any GPU: leave it out
             scene.copies = [1] * len(scene.load)
             scene.gpus = [sorted({*held}) for held in scene.gpus]
@@ -218,7 +218,7 @@ class BalanceExplorer(Live):
 
     def still(self) -> Picture:
         """A picture of the plan that is shown."""
-        return self._drawing().picture()
+        return self._drawing(f"{self!r} · run the cell for sliders").picture()
 
 
 def _named(load: Any) -> dict[str, np.ndarray | None]:

@@ -67,6 +67,11 @@ class Scene:
         return max(range(len(self.gpus)), key=self.gpu_load.__getitem__)
 
 
+def titled(text: str) -> Drawing:
+    """A drawing that begins with a line of text."""
+    return Drawing(height=18, texts=[Text(0, 13, text, size=12)])
+
+
 def draw_experts(drawing: Drawing, scene: Scene, most: float, height: float = _EXPERTS, fade: bool = False) -> None:
     """A panel below what is drawn: a bar for each copy, beside each other.
 

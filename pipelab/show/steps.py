@@ -19,7 +19,7 @@ from .drawing import Drawing
 from .figures import number
 from .live import Live
 from .picture import Picture
-from .placement import Scene, draw_experts, draw_gpus
+from .placement import Scene, draw_experts, draw_gpus, titled
 
 WHATS = ("replicate", "pack", "global", "hierarchical")
 _TALL = 190  # of the experts' panel where it is alone
@@ -138,8 +138,8 @@ class Stepper(Live):
             self.sentence.value = f'<div role="status" aria-live="polite" style="min-height:40px">{text}</div>'
             self.picture.value = self._drawing(at).svg(self.sentences[at])
 
-    def _drawing(self, at: int) -> Drawing:
-        scene, drawing = self.scenes[at], Drawing()
+    def _drawing(self, at: int, title: str = "") -> Drawing:
+        scene, drawing = self.scenes[at], titled(title) if title else Drawing()
         alone = self.what == "replicate"
         draw_experts(drawing, scene, max(scene.load), **({"height": _TALL} if alone else {"fade": True}))
         if not alone:
@@ -150,7 +150,9 @@ class Stepper(Live):
 
     def still(self) -> Picture:
         """A picture of the last step."""
-        return self._drawing(len(self.steps)).picture()
+        last = len(self.steps)
+        done = self.sentences[-1].rpartition("Done: ")[2].rstrip(".")
+        return self._drawing(last, f"{self.what}, after {last} steps: {done} · run the cell to step through").picture()
 
     # -- sentences ---------------------------------------------------------------------------------------------------
 
