@@ -23,6 +23,7 @@ from .placement import Scene, draw_experts, draw_gpus, legend, titled
 NO_COPIES = "no copies"
 _POLICIES = (NO_COPIES, "greedy", "refined")
 CONTROLS = ("load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy")
+_SIZES = ("replicas", "gpus", "nodes", "groups")
 _EXPERTS, _TOKENS = 32, 4096  # of the loads that the skew slider makes
 _MADE = {"zipf": zipf, "lognormal": lognormal}
 _MOST_GPUS, _MOST_NODES, _MORE = 32, 8, 8  # _MORE: further slots on each GPU
@@ -71,16 +72,17 @@ class BalanceExplorer(Live):
         self.lock, self.busy, self.said = threading.RLock(), False, ""
         self.plans: dict[str, Plan] = {}
         self.sliders = self._made(sizes, policy, skew)
+        self.wanted = dict(zip(_SIZES, sizes, strict=True))  # where the reader has put the sliders
         self.picture = widgets.HTML(layout=widgets.Layout(margin="0")).add_class("pipelab-plan")
         self.note, self.table = widgets.HTML().add_class("pipelab-note"), widgets.HTML().add_class("pipelab-figures")
         row = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
         bar = widgets.Box([self.sliders[name] for name in shown if self._has_choice(name)], layout=row)
         super().__init__([bar, self.note, self.picture, self.table])
         self.add_class("pipelab-balance")
+        self._fit()
+        self._draw()
         for slider in self.sliders.values():
             slider.observe(self._changed, "value")
-        self._fit(*sizes)
-        self._draw()
 
     def _made(self, sizes: tuple[int, int, int, int], policy: str, skew: float) -> dict[str, Any]:
         replicas, gpus, nodes, groups = sizes
@@ -117,9 +119,9 @@ class BalanceExplorer(Live):
         layer = min(self.value("layer"), len(found) - 1)
         return found[layer : layer + 1]
 
-    def _fit(self, replicas: int, gpus: int, nodes: int, groups: int) -> None:
-        """Set the sliders to the nearest sizes that fit together, and their limits with them."""
-        asked = (replicas, gpus, nodes, groups)
+    def _fit(self) -> None:
+        """Set the sliders to the sizes nearest to the wanted ones that fit together, and their limits with them."""
+        replicas, gpus, nodes, groups = self.wanted.values()
         known = self.loads[self.value("load")]
         _limit(self.sliders["layer"], 0, 0 if known is None else len(known) - 1, 1, self.value("layer"))
         self.sliders["layer"].disabled = self.sliders["layer"].max == 0
@@ -145,7 +147,7 @@ class BalanceExplorer(Live):
         found = (replicas, gpus, nodes, groups)
         snapped = [
             f"{name} ({before} → {after})"
-            for name, before, after in zip(names, asked, found, strict=True)
+            for name, before, after in zip(names, self.wanted.values(), found, strict=True)
             if before != after
         ]
         self.said = "; ".join(snapped)
@@ -158,8 +160,9 @@ class BalanceExplorer(Live):
             if self.busy:
                 return
             self.busy = True
+            self.wanted |= {name: change.new for name in _SIZES if change.owner is self.sliders[name]}
             try:
-                self._fit(*(self.value(name) for name in ("replicas", "gpus", "nodes", "groups")))
+                self._fit()
                 self._draw()
             except Exception as error:  # it would reach no cell
                 self.picture.value = error_html(error)
@@ -172,7 +175,7 @@ class BalanceExplorer(Live):
 
     def _draw(self) -> None:
         load = self.load
-        replicas, gpus, nodes, groups = (self.value(name) for name in ("replicas", "gpus", "nodes", "groups"))
+        replicas, gpus, nodes, groups = (self.value(name) for name in _SIZES)
         self.plans = {NO_COPIES: contiguous(load, gpus, replicas, nodes, groups)}
         self.plans |= {policy: rebalance(load, replicas, gpus, nodes, groups, policy) for policy in _POLICIES[1:]}
         self.note.value = f'<div style="min-height:20px;font-size:12px"><i>{escape(self._remark())}</i></div>'
@@ -237,10 +240,11 @@ def _named(load: Any) -> dict[str, np.ndarray | None]:
 def _limit(slider: Any, least: int, most: int, step: int, value: int) -> int:
     """Give a slider these limits, in an order that it takes, and the nearest value within them."""
     value = min(max(least + round((value - least) / step) * step, least), most)
-    slider.min = min(slider.min, least)
-    slider.max = max(slider.max, most)
-    slider.step, slider.value = step, value
-    slider.min, slider.max = least, most
+    with slider.hold_sync():  # in one message: the page would answer limits that come alone with another value
+        slider.min = min(slider.min, least)
+        slider.max = max(slider.max, most)
+        slider.step, slider.value = step, value
+        slider.min, slider.max = least, most
     return value
 
 

@@ -52,7 +52,19 @@ def test_what_has_snapped_is_said():
     assert "1 group on 3 nodes: global, any GPU may hold any expert; with 3 or 6 or 12 groups" in explorer.note.value
     explorer.sliders["groups"].value = 6
     assert "6 groups on 3 nodes: hierarchical, 2 whole groups on each node" in explorer.note.value
+
+
+def test_what_the_reader_wanted_comes_back_once_it_fits():
+    explorer = explore_balance(replicas=40, gpus=8)
+    seen = []
+    for nodes in (3, 5, 4):
+        explorer.sliders["nodes"].value = nodes
+        seen.append((explorer.value("gpus"), explorer.value("replicas")))
+    assert seen == [(9, 36), (10, 40), (8, 40)]
     assert explorer.said == ""
+    explorer.sliders["gpus"].value = 12
+    explorer.sliders["nodes"].value = 1
+    assert (explorer.value("gpus"), explorer.value("replicas")) == (12, 36)
 
 
 def test_each_slider_changes_picture_and_figures():
