@@ -12,6 +12,7 @@ from .leaderboard import Leaderboard
 from .marks import Grade, Mark
 from .phases import check_order
 from .points import points
+from .schedule import schedule_of
 
 __all__ = [
     "ASSIGNMENTS",
@@ -33,4 +34,5 @@ __all__ = [
     "grade_folder",
     "plan_of",
     "points",
+    "schedule_of",
 ]

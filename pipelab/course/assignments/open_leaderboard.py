@@ -24,17 +24,27 @@ LOADS = (Case(lognormal(4, 64, 1.0, seed=10), 80, 16), Case(zipf(4, 64, 1.2, see
 _OPEN = Pipeline("my_schedule", like="dualpipe", sizes=(CLUSTER, (4, 8)), free=True)
 
 
-def step(schedule: Schedule) -> Timeline:
-    """The schedule on the cluster, simulated. More stages than ranks cut each rank's share in equal parts."""
+def costs(schedule: Schedule) -> Costs:
+    """Of the schedule's stages. More stages than ranks cut each rank's share in equal parts."""
     parts, rest = divmod(schedule.num_stages, schedule.num_ranks)
     if rest:
         raise Refused(f"{schedule.num_stages} stages don't divide among {schedule.num_ranks} ranks evenly")
-    return simulate(schedule, COSTS.cut(parts))
+    return COSTS.cut(parts)
+
+
+def step(schedule: Schedule) -> Timeline:
+    """The schedule on the cluster, simulated."""
+    return simulate(schedule, costs(schedule))
 
 
 def peak(schedule: Schedule) -> Fraction:
     """The most activations that a rank keeps, each of what one micro-batch leaves in a rank's share of the model."""
     return Fraction(max(step(schedule).peak_activations) * schedule.num_ranks, schedule.num_stages)
+
+
+def room() -> Fraction:
+    """The most activations that a rank has room for: those of DualPipe."""
+    return peak(build("dualpipe", *CLUSTER))
 
 
 def _fast(replies: Replies) -> Judged:
@@ -48,7 +58,7 @@ def _fast(replies: Replies) -> Judged:
 
 
 def _fits(replies: Replies) -> Judged:
-    kept, most = (peak(each) for each in (_OPEN.valid(replies, CLUSTER), build("dualpipe", *CLUSTER)))
+    kept, most = peak(_OPEN.valid(replies, CLUSTER)), room()
     said = f"a rank keeps up to {float(kept):g} activations; there is room for {float(most):g}"
     return Judged(kept <= most, () if kept <= most else (said,))
 
