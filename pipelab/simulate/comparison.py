@@ -192,5 +192,7 @@ def _crossings(placement: Placement, microbatch: int, num_microbatches: int) -> 
 
 
 def _text(value: Any) -> str:
-    """Whole numbers in full, others with up to four digits."""
-    return str(value) if isinstance(value, int | str) else f"{float(value):.4g}"
+    """Whole numbers in full, others with four digits, or all that are before the point."""
+    if isinstance(value, int | str):
+        return str(value)
+    return f"{float(value):.0f}" if abs(value) >= 1000 else f"{float(value):.4g}"
