@@ -113,10 +113,15 @@ class Leaderboard:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._table()]
+        head, *rows = ["".join(map(_cell, range(len(row)), row)) for row in self._table()]
         return (
             f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
         )
+
+
+def _cell(column: int, text: str) -> str:
+    """Names to the left, where Jupyter would set everything to the right."""
+    return f'<td style="text-align:{"left" if column == 1 else "right"}">{html.escape(text)}</td>'
 
 
 def _text(value: float | None) -> str:

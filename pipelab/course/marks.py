@@ -109,7 +109,7 @@ class Grade:
         figures = "".join(f"<div>{html.escape(name)} {value:.6g}</div>" for name, value in self.figures.items())
         foul = f"<div>{html.escape(self.foul)}</div>" if self.foul else ""
         return (
-            f'<div style="border-left: 4px solid {colour}; padding: 4px 12px"><b>{html.escape(self.title)}: '
+            f'<div style="border-left: 4px solid {colour}; padding: 4px 12px"><b>{html.escape(self.title)} · '
             f"{self.score:g} of {self.max_score:g} points</b>{foul}<table>{''.join(rows)}</table>{figures}</div>"
         )
 
