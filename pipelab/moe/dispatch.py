@@ -35,8 +35,12 @@ class Plan:
     tokens: int
 
 
-def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None) -> Plan:
-    """The Plan for tokens' choices, int64 [tokens, top_k]; the ranks of the group tell each other how many they have.
+def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None, sent: Tensor | None = None) -> Plan:
+    """The Plan for tokens' choices, int64 [tokens, top_k].
+
+    sent   int64 [ranks, experts]: how many tokens each rank has for each. None: the ranks of the group tell each other
+
+    ValueError for a number of experts that the ranks can't share equally, and for an expert that there is not.
 
     >>> made = plan(torch.tensor([[1], [0], [1]]), num_experts=2)
     >>> made.row_of.tolist(), made.place_of.tolist(), made.rows
@@ -47,7 +51,9 @@ def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None) ->
         raise ValueError(f"the number of experts must be a multiple of the {size} ranks; got {num_experts}")
     top_k, flat = experts.shape[-1], experts.flatten()
     order = flat.argsort(stable=True)
-    matrix = gathered(count(flat, num_experts), group).view(size, size, -1)  # [from rank, to rank, its expert]
+    if sent is None:
+        sent = gathered(count(flat, num_experts), group)
+    matrix = sent.view(size, size, -1)  # [from rank, to rank, its expert]
     mine = matrix[:, rank]  # [from rank, my expert]
     # The rows that come are sorted by (rank, expert). A stable sort by expert keeps the ranks' order inside.
     kinds = torch.arange(mine.shape[1], device=flat.device).repeat(size).repeat_interleave(mine.flatten())

@@ -18,7 +18,7 @@ from pipelab.eplb import contiguous, lognormal
 from pipelab.moe import ExpertGroup, PlacedExperts, migrate
 from pipelab.moe.layer import seeded_expert
 from pipelab.moe.migration import transfers
-from pipelab.moe.placed import choose_copies
+from pipelab.moe.placed import choose_copies, sent_to_slots
 from tests.eplb.strategies import arguments, sizes_and_load
 
 WIDTH, LAYERS, EXPERTS, TOP_K = 6, 2, 12, 2
@@ -95,15 +95,18 @@ def test_outputs_are_the_dense_ones_before_and_after_every_move(ranks: int) -> N
 
 @settings(max_examples=50)
 @given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=4), st.integers(0, 99))
-def test_copies_share_tokens_evenly_on_every_rank_and_on_all(ranks: list[list[int]], seed: int) -> None:
+def test_ranks_share_tokens_evenly_and_as_one_process_with_all_of_them_would(ranks: list[list[int]], seed: int) -> None:
     slots = torch.tensor([[0, 5, 2], [1, -1, -1], [4, 3, -1], [6, -1, -1]])
     expert_of_slot = [0, 1, 0, 2, 2, 0, 3]
     chosen = [torch.tensor(each, dtype=torch.int64) for each in ranks]
     whole = choose_copies(torch.cat(chosen)[:, None], slots).flatten().tolist()
-    taken = iter(whole)
-    for each in ranks:
+    counts = torch.stack([each.bincount(minlength=4) for each in chosen])
+    sent, taken = sent_to_slots(counts, slots), iter(whole)
+    for rank, each in enumerate(ranks):
         part = [next(taken) for _ in each]
+        assert choose_copies(chosen[rank][:, None], slots, counts, rank).flatten().tolist() == part
         assert [expert_of_slot[slot] for slot in part] == each
+        assert sent[rank].tolist() == [Counter(part)[slot] for slot in range(7)]
         _even(Counter(part), slots)
     _even(Counter(whole), slots)
 
@@ -112,15 +115,6 @@ def _even(counted: Counter[int], slots: Tensor) -> None:
     for copies in slots.tolist():
         numbers = [counted[slot] for slot in copies if slot >= 0]
         assert max(numbers) - min(numbers) <= 1
-
-
-def test_ranks_choose_as_one_process_with_all_tokens_would() -> None:
-    experts, slots = tokens_of(41)[1][0], torch.tensor([[e, e + EXPERTS if e < 5 else -1] for e in range(EXPERTS)])
-
-    def mine(ctx: Any) -> Tensor:
-        return choose_copies(experts.tensor_split(ctx.size)[ctx.rank], slots, ExpertGroup.of())
-
-    assert torch.equal(torch.cat(Ranks(3).run(mine, timeout=60)), choose_copies(experts, slots))
 
 
 @given(sizes_and_load())
