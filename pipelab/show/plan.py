@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -18,7 +20,8 @@ WIDTH = 9.6  # inches
 _BARS = 2.6  # inches: the panel of one layer
 _ROW, _LEAST, _MOST = 0.11, 0.35, 2.4  # inches: a layer's row in the panel of all layers; that panel
 _BAR = 0.86  # of a GPU's place that its bar fills
-_LABEL_POINTS = 6
+_LABEL_POINTS = 8  # where there is room; else
+_SMALL_POINTS = 6
 _DIGIT = 0.6  # a digit's width, of its height
 _SINGLE, _COPY = STYLES["F"].colour, STYLES["I"].colour
 _LOADS = LinearSegmentedColormap.from_list("loads", [STYLES["F"].colour, "#F2F2F2", STYLES["B"].colour])
@@ -80,10 +83,14 @@ def _draw_bars(axes: Axes, plan: Plan, layer: int, width: float) -> None:
         axes.add_collection(PolyCollection(boxes, facecolors=colour, edgecolors="white", linewidths=0.5, hatch=hatch))
     highest = float(top[:, -1].max()) or 1.0
     axes.set_ylim(0, 1.08 * highest)
-    tall = _LABEL_POINTS / 72 / _BARS * 1.08 * highest  # a label's height, in load
-    for (x0, y0, x1, y1), text in zip(corners, expert.ravel().astype(str), strict=True):
-        if y1 - y0 > 1.3 * tall and len(text) * _DIGIT * _LABEL_POINTS / 72 < _BAR * width / sizes.gpus:
-            axes.text((x0 + x1) / 2, (y0 + y1) / 2, text, ha="center", va="center", fontsize=_LABEL_POINTS, color=LABEL)
+    point = 1 / 72 / _BARS * 1.08 * highest  # of a label's height, in load
+    for (x0, y0, x1, y1), text, copied in zip(corners, expert.ravel().astype(str), several, strict=True):
+        clear: dict[str, Any] = {"facecolor": _COPY if copied else _SINGLE, "edgecolor": "none", "pad": 1}  # of hatches
+        for size in (_LABEL_POINTS, _SMALL_POINTS):
+            if y1 - y0 > 1.3 * size * point and len(text) * _DIGIT * size / 72 < _BAR * width / sizes.gpus:
+                label = axes.text((x0 + x1) / 2, (y0 + y1) / 2, text, fontsize=size, color=LABEL, bbox=clear)
+                label.set(ha="center", va="center")
+                break
 
 
 def _outline(axes: Axes, load: np.ndarray) -> None:
