@@ -48,8 +48,8 @@ def explore_balance(
     controls  which to show, of "load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy"; None: all that
               have a choice
 
-    Sizes that do not fit together snap to the nearest that do, and the widget says so. ValueError for an unknown
-    policy or control, and loads that are none.
+    Sizes that do not fit together snap to the nearest that do, and the widget says so; once a slider has moved, only of
+    those that have a slider. ValueError for an unknown policy or control, and loads that are none.
 
     >>> explore_balance([8, 3, 1, 2], replicas=6, gpus=2)
     balance: greedy, 4 experts as 6 replicas on 2 GPUs, balancedness 0.955
@@ -68,7 +68,7 @@ class BalanceExplorer(Live):
         shown = list(CONTROLS if controls is None else controls)
         if unknown := [name for name in shown if name not in CONTROLS]:
             raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
-        self.loads = _named(load)
+        self.loads, self.told = _named(load), {*_SIZES}
         self.lock, self.busy, self.said = threading.RLock(), False, ""
         self.plans: dict[str, Plan] = {}
         self.sliders = self._made(sizes, policy, skew)
@@ -81,6 +81,7 @@ class BalanceExplorer(Live):
         self.add_class("pipelab-balance")
         self._fit()
         self._draw()
+        self.told &= {*shown}  # who has no slider for a size did not ask for one
         for slider in self.sliders.values():
             slider.observe(self._changed, "value")
 
@@ -147,8 +148,8 @@ class BalanceExplorer(Live):
         found = (replicas, gpus, nodes, groups)
         snapped = [
             f"{name} ({before} → {after})"
-            for name, before, after in zip(names, self.wanted.values(), found, strict=True)
-            if before != after
+            for size, name, before, after in zip(_SIZES, names, self.wanted.values(), found, strict=True)
+            if before != after and size in self.told
         ]
         self.said = "; ".join(snapped)
 
@@ -207,7 +208,7 @@ class BalanceExplorer(Live):
         mean, bound = self.plan.gpu_load[0].mean(), self.plan.lower_bound[0]
         most = max(1.5 * mean, 1.05 * self.plan.gpu_load[0].max())
         draw_gpus(drawing, scene, float(most), float(mean), float(bound), busiest=True)
-        legend(drawing)
+        legend(drawing, copies=max(scene.copies) > 1)
         return drawing
 
     def __repr__(self) -> str:

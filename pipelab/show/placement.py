@@ -81,7 +81,8 @@ def draw_experts(drawing: Drawing, scene: Scene, most: float, height: float = _E
     wide, bottom = (WIDTH - _LEFT - _RIGHT) / count, top + height
     left = [_LEFT + wide * (expert + (1 - _BAR) / 2) for expert in range(count)]
     on_gpu = [sum(held.count(expert) for held in scene.gpus) for expert in range(count)]
-    _caption(drawing, top, height, f"{scene.what}s", ("a bar for", "each copy") if scene.what == "expert" else ())
+    several = scene.what == "expert" and max(scene.copies) > 1
+    _caption(drawing, top, height, f"{scene.what}s", ("a bar for", "each copy") if several else ())
     for expert in range(count):
         tall, copies = height * scene.share(expert) / (most or 1), scene.copies[expert]
         lit = expert == scene.lit_expert
@@ -192,15 +193,18 @@ def _caption(drawing: Drawing, top: float, height: float, name: str, lines: Sequ
         drawing.texts.append(Text(_LEFT - 6, top + 10 + 13 * place, line, "end", 9))
 
 
-def legend(drawing: Drawing) -> None:
-    """What the colours mean."""
+def legend(drawing: Drawing, copies: bool = True) -> None:
+    """What the colours mean;  copies: whether some expert has several."""
     y, x = drawing.height + 6, float(_LEFT)
-    for text, fill, hatched, frame in (
-        ("an expert's only copy", SINGLE, False, ""),
-        ("one of several copies", COPY, True, ""),
-        ("what it would have without them", TRACK, False, ""),
-        ("the busiest GPU", "", False, LIT),
-    ):
+    entries = [("the busiest GPU", "", False, LIT)]
+    if copies:
+        entries = [
+            ("an expert's only copy", SINGLE, False, ""),
+            ("one of several copies", COPY, True, ""),
+            ("what it would have without them", TRACK, False, ""),
+            *entries,
+        ]
+    for text, fill, hatched, frame in entries:
         drawing.boxes.append(Box(x, y, 11, 11, fill, hatched, frame))
         drawing.texts.append(Text(x + 17, y + 10, text))
         x += 34 + 6.2 * len(text)

@@ -54,6 +54,13 @@ def test_what_has_snapped_is_said():
     assert "6 groups on 3 nodes: hierarchical, 2 whole groups on each node" in explorer.note.value
 
 
+def test_nothing_is_said_of_a_size_without_a_slider_once_one_has_moved():
+    explorer = explore_balance(zipf(1, 12, 1, seed=0), replicas=15, gpus=4, controls=["gpus"])
+    assert "(15 → 16)" in explorer.note.value  # as given: whoever wrote that should know
+    explorer.sliders["gpus"].value = 6
+    assert (explorer.plan.sizes.replicas, explorer.said) == (12, "")
+
+
 def test_what_the_reader_wanted_comes_back_once_it_fits():
     explorer = explore_balance(replicas=40, gpus=8)
     seen = []
@@ -100,8 +107,8 @@ def test_layers_and_recorded_loads_by_name():
 
 def test_no_copies_shows_one_of_each():
     explorer = explore_balance(NAMED, 24, 4, policy="no copies")
-    assert "one of several" in explorer.picture.value  # the legend
-    assert "×" not in explorer.picture.value
+    assert "the busiest GPU" in explorer.picture.value  # the legend
+    assert not any(of_copies in explorer.picture.value for of_copies in ("×", "each copy", "one of several"))
     assert "12 experts on 4 GPUs" in repr(explorer)
 
 
