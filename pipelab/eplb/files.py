@@ -19,6 +19,13 @@ def read_load(path: str | Path) -> np.ndarray:
     .json   a list of lists of numbers, or an object that has it as "load", as a plan's JSON has
 
     ValueError for a file that is none of these, or holds none; it says where. OSError for one that can't be read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "loads.csv")
+    ...     _ = file.write_text("expert 0,expert 1\\n90,10\\n20,60\\n")
+    ...     read_load(file).tolist()
+    [[90.0, 10.0], [20.0, 60.0]]
     """
     path = Path(path)
     readers = {".csv": _csv, ".npy": _npy, ".json": _json}
@@ -42,7 +49,7 @@ def _csv(path: Path) -> list[list[float]]:
         except (ValueError, csv.Error) as error:
             raise ValueError(f"{path.name}, line {reader.line_num}: {error}") from None
     if not rows:
-        raise ValueError(f"{path.name} has no layers")
+        raise ValueError(f"{path.name} has no layers: they are one line each, numbers separated by commas")
     return rows
 
 

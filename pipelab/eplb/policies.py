@@ -39,7 +39,7 @@ def rebalance(
                "refined"      better balanced, slower; no two copies of an expert on one GPU where that can be avoided
                "incremental"  the previous plan with few slots changed
     previous   the plan to start from, for "incremental" only
-    max_moved  the share of each layer's slots that "incremental" may change
+    max_moved  the share of each layer's slots that "incremental" may change, rounded down: 0.1 of 8 slots are none
 
     The same input gives the same plan, always: ranks that have the same loads need not tell each other. ValueError for
     sizes that do not fit together, loads that are negative, infinite or not a number, and a previous plan of other
@@ -63,6 +63,9 @@ def rebalance(
     if not 0 <= max_moved <= 1:
         raise ValueError(f"max_moved is a share of the slots, 0 to 1; got {max_moved}")
     if previous is not None:
+        if not isinstance(previous, Plan):
+            kind = type(previous).__name__
+            raise ValueError(f"previous is a Plan, and Plan.from_map makes one of its slots alone; got {kind}")
         previous.check_sizes(sizes)
     if policy == "greedy" or not layers:
         maps = _greedy_maps(load, sizes)
@@ -82,6 +85,7 @@ def rebalance_experts(
 
     Returns (physical_to_logical_map [layers, num_replicas], logical_to_physical_map [layers, experts, most copies],
     expert_count [layers, experts]), int64 arrays. If num_nodes does not divide num_groups, it ignores both, as there.
+    ValueError where sizes or loads are none, as of :func:`rebalance`; the published code asserts, or goes on.
 
     >>> rebalance_experts([[90, 10, 20, 60]], 6, 1, 1, 2)[2].tolist()
     [[2, 1, 1, 2]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .sizes import as_load
+from .sizes import as_load, whole
 
 
 class MovingAverage:
@@ -48,9 +48,7 @@ class Window:
     """
 
     def __init__(self, length: int) -> None:
-        if int(length) != length or length < 1:
-            raise ValueError(f"length is a whole number of windows, 1 or more; got {length}")
-        self._seen: deque[np.ndarray] = deque(maxlen=int(length))
+        self._seen: deque[np.ndarray] = deque(maxlen=whole("length", length))
 
     def update(self, load: Any) -> np.ndarray:
         """Take in the newest window [layers, experts]; returns the prediction for the next."""

@@ -25,7 +25,7 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name in ("experts", "replicas", "gpus", "nodes", "groups"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+            object.__setattr__(self, name, whole(name, getattr(self, name)))
         if self.gpus % self.nodes:
             right = _either(*_multiples(self.gpus, self.nodes))
             raise ValueError(f"gpus must be a multiple of nodes ({self.nodes}): {right}; got {self.gpus}")
@@ -50,7 +50,7 @@ class Sizes:
     @classmethod
     def published(cls, layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int) -> Sizes:
         """As the published code reads them: where nodes do not divide groups, both are 1, and gpus any number."""
-        if _whole("groups", groups) % _whole("nodes", nodes):
+        if whole("groups", groups) % whole("nodes", nodes):
             groups = nodes = 1
         return cls(layers, experts, replicas, gpus, nodes, groups)
 
@@ -70,13 +70,14 @@ class Sizes:
         return self.nodes if self.hierarchical else 1
 
 
-def _whole(name: str, value: Any) -> int:
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """The value as an int. ValueError, which names it, unless it is a whole number of at least so much."""
     try:
-        whole = int(value) == value and not isinstance(value, bool)
+        fits = int(value) == value and not isinstance(value, bool) and value >= least
     except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole or value < 1:
-        raise ValueError(f"{name} must be a whole number, 1 or more; got {value!r}")
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
     return int(value)
 
 

@@ -132,7 +132,8 @@ def _plans(
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, or None; got {policy!r}")
     if plan is None:
         return (contiguous(windows[0], ranks or 4, replicas),)
-    plans = (plan,) if isinstance(plan, Plan) else tuple(plan)
+    given: Any = (plan,) if isinstance(plan, Plan) or not hasattr(plan, "__iter__") else plan
+    plans: tuple[Plan, ...] = tuple(given)
     if wrong := [each for each in plans if not isinstance(each, Plan)]:
         raise ValueError(f"plan must be a Plan, as rebalance makes them, or a list of them; got {wrong[0]!r}")
     if not isinstance(plan, Plan) and (policy is not None or len(plans) != len(windows)):

@@ -34,6 +34,8 @@ def plot_loads(loads: Mapping[str, Any], *, width: float = 9.6) -> Picture:
     >>> from pipelab.eplb import recorded_loads
     >>> picture = plot_loads(recorded_loads("none").domains)
     """
+    if not isinstance(loads, Mapping):
+        raise ValueError(f"plot_loads draws loads by name, as {{'mine': load}}; got {type(loads).__name__}")
     arrays = {name: as_load(load, name=name) for name, load in loads.items()}
     experts = {load.shape[1] for load in arrays.values()}
     if len(experts) != 1 or not all(len(load) for load in arrays.values()):

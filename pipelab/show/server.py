@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..eplb import Plan, contiguous, rebalance, zipf
-from ..eplb.sizes import as_load
+from ..eplb.sizes import as_load, whole
 from .controls import WIDE
 from .experiment import Experiment
 from .figures import kilobytes, number
@@ -34,7 +34,7 @@ _WIDTH, _ROW, _LEFT = 640, 22, 90  # px
 
 
 def explore_serving(
-    loads: Mapping[str, Any] | None = None,
+    loads: Any = None,
     *,
     experts: int = 16,
     ranks: int = 4,
@@ -46,13 +46,14 @@ def explore_serving(
 ) -> Server:
     """A widget: the tokens of every rank before and after a plan, and a button that serves both on real ranks.
 
-    loads    what can be chosen, by name: loads of one layer, [experts] or [1, experts], such as recorded ones. None: a
-             slider for the exponent of a zipf load of so many `experts`, which begins at `skew`, from 0 to 2
+    loads    of one layer, [experts] or [1, experts], such as recorded ones; or several such by name, to choose from.
+             None: a slider for the exponent of a zipf load of so many `experts`, which begins at `skew`, from 0 to 2
     ranks    2, 4 or 8;  spare: slots of each rank beyond those that the experts need, from 0 to 4
     policy   "incremental" starts from the placement before, and may change a quarter of the slots
     pace_us  µs per token that each rank's experts are held to, so that wall time shows the balance on a few cores
 
-    ValueError for values beyond the sliders' limits, and for loads that are none or have fewer than 8 experts.
+    ValueError for values beyond the sliders' limits, and for loads that are none, or have several layers or fewer than
+    8 experts.
 
     >>> explore_serving(skew=1, ranks=4)
     serving: 16 experts in 20 slots on 4 ranks, busiest 904 → 514 of 2048 tokens
@@ -62,10 +63,15 @@ def explore_serving(
             f"ranks must be 2, 4 or 8, spare 0 to 4, skew 0 to {_MAX_SKEW:g} and policy one of {', '.join(_POLICIES)}; "
             f"got {ranks=}, {spare=}, {skew=}, {policy=}"
         )
-    named = {name: as_load(np.atleast_2d(load), name=f"load {name!r}") for name, load in (loads or {}).items()}
-    for name, load in named.items() if loads else [("zipf", np.ones((1, experts)))]:
-        if len(load) != 1 or load.shape[1] < max(_RANKS):
-            raise ValueError(f"load {name!r} must be of one layer and {max(_RANKS)} experts or more; got {load.shape}")
+    if not 0 < pace_us < np.inf:
+        raise ValueError(f"pace_us must be a number above 0; got {pace_us}")
+    given = {} if loads is None else loads if isinstance(loads, Mapping) else {"load": loads}
+    named = {name: as_load(np.atleast_2d(load), name=f"load {name!r}") for name, load in given.items()}
+    for name, load in named.items() if named else [("zipf", np.ones((1, whole("experts", experts))))]:
+        if len(load) != 1:
+            raise ValueError(f"explore_serving shows one layer; load {name!r} has {len(load)}: take load[0], say")
+        if load.shape[1] < max(_RANKS):
+            raise ValueError(f"there must be {max(_RANKS)} experts or more; load {name!r} has {load.shape[1]}")
     return Server(named, experts, {"ranks": ranks, "spare": spare, "skew": skew, "policy": policy}, pace_us, seed)
 
 

@@ -113,6 +113,8 @@ class TestBadPrevious:
             rebalance(self.load, 24, 4, policy="incremental")
         with pytest.raises(ValueError, match=r"'refined' starts afresh.*Plan\.moves"):
             rebalance(self.load, 24, 4, policy="refined", previous=rebalance(self.load, 24, 4))
+        with pytest.raises(ValueError, match="previous is a Plan, .*got list"):
+            rebalance(self.load, 24, 4, policy="incremental", previous=[[0, 1]])  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="policy must be one of greedy, refined, incremental; got 'best'"):
             rebalance(self.load, 24, 4, policy="best")
         with pytest.raises(ValueError, match="max_moved is a share"):

@@ -181,6 +181,7 @@ class TestRefusals:
             ({"predictor": 3}, r"predictor must have update\(load\)"),
             ({"dtype": "int8"}, "dtype must be one of float64, float32, bfloat16, float16; got 'int8'"),
             ({"plan": "mine"}, "plan must be a Plan"),
+            ({"plan": 5}, "plan must be a Plan, as rebalance makes them, or a list of them; got 5"),
             ({"plan": rebalance(np.ones((1, 8)), 8, 4)}, "the plan is for 1 layers of 8 experts; the loads have 2"),
             ({"plan": rebalance(np.ones((2, 8)), 8, 4), "ranks": 8}, "the plan is for 4 GPUs; ranks must be 4"),
             ({"plan": rebalance(np.ones((2, 8)), 8, 4), "replicas": 12}, "the plan is for 8 replicas"),

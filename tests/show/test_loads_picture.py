@@ -49,6 +49,7 @@ def test_a_layer_without_load_is_even():
         ({"a": np.ones((2, 4)), "b": np.ones((2, 8))}, r"'a': \(2, 4\), 'b': \(2, 8\)"),
         ({"a": np.ones((0, 4))}, r"'a': \(0, 4\)"),
         ({"a": -np.ones((2, 4))}, "a must be finite and not negative"),
+        (np.ones((2, 4)), "by name, .*got ndarray"),
     ],
 )
 def test_refuses(loads, said):

@@ -102,7 +102,9 @@ def test_without_a_kernel_there_is_a_picture() -> None:
     assert bundle["image/png"].startswith("iVBOR") and bundle["text/plain"].startswith("serving: 16 experts")
 
 
-@pytest.mark.parametrize("wrong", [{"ranks": 3}, {"spare": 5}, {"skew": -1}, {"policy": "magic"}, {"experts": 4}])
+@pytest.mark.parametrize(
+    "wrong", [{"ranks": 3}, {"spare": 5}, {"skew": -1}, {"policy": "magic"}, {"experts": 4}, {"pace_us": 0}]
+)
 def test_values_beyond_the_sliders(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         explore_serving(**wrong)
@@ -111,6 +113,9 @@ def test_values_beyond_the_sliders(wrong: dict[str, Any]) -> None:
 def test_loads_that_are_none() -> None:
     with pytest.raises(ValueError, match="load 'bad' must be finite"):
         explore_serving({"bad": [float("nan")] * 8})
+    with pytest.raises(ValueError, match=r"shows one layer; load 'load' has 2: take load\[0\], say"):
+        explore_serving(np.ones((2, 8)))
+    assert explore_serving(np.ones(8)).before.load.shape == (1, 8)
 
 
 def test_the_button_serves_both_on_real_ranks() -> None:
