@@ -4,6 +4,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python3.14 python
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
+GRADE := $(VENV)/grade
 FIRST := notebooks/00_start_here.ipynb
 
 # A home that cannot be written to (containers): pip, Jupyter and matplotlib keep their files beside the environment.
@@ -26,7 +27,7 @@ lab: $(STAMP) ## open the lessons in JupyterLab (elsewhere: make lab PORT=8899 I
 	exec $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) \
 	  $(if $(IP),--ServerApp.ip=$(IP)) $(if $(PORT),--ServerApp.port=$(PORT)) "$$@"
 
-test: lint ## check everything: ruff, mypy, all tests, every lesson, the browser
+test: lint $(GRADE)/.stamp ## check everything: ruff, mypy, all tests, every lesson, the browser
 	$(PY) -m pytest
 
 lint: $(STAMP) ## check with ruff and mypy
@@ -52,6 +53,15 @@ $(STAMP): pyproject.toml constraints.txt $(PY)
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --default-pip
 	$(PY) -m pip install --disable-pip-version-check --no-user -c constraints.txt -e '.[lab,test]'
 	@echo '$(CURDIR)' > $@
+
+# nbgrader brings extensions of JupyterLab along that no reader should meet: it gets an environment of its own, which
+# sees everything in the other one, for the tests of the assignments.
+$(GRADE)/.stamp: $(STAMP)
+	@$(PY) -m venv --clear --without-pip $(GRADE)
+	@$(GRADE)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $(GRADE)/site
+	@$(PY) -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > "$$(cat $(GRADE)/site)/lessons.pth"
+	$(PY) -m pip --python $(GRADE)/bin/python install --disable-pip-version-check -c constraints.txt nbgrader
+	@touch $@
 
 $(PY):
 	@for python in $(PYTHON); do \
