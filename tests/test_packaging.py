@@ -77,7 +77,9 @@ def test_constraints_pin_what_pyproject_asks_for() -> None:
         assert [each.operator for each in bounds] == ["=="], f"{name} is not pinned"
         pins[name] = Version(next(iter(bounds)).version)
     assert pins["torch"] == Version("2.13.0")  # and not +cpu: PyPI gives Linux the CUDA build
-    for name, bounds in requirements([*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"], *EXTRAS["grade"]]).items():
+    for name, bounds in requirements(
+        [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"], *EXTRAS["grade"]]
+    ).items():
         assert name in pins, f"constraints.txt does not pin {name}"
         assert pins[name] in bounds, f"constraints.txt pins {name} {pins[name]}, pyproject.toml asks for {bounds}"
 

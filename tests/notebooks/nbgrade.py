@@ -1,4 +1,4 @@
-"""What nbgrader makes of a course: `python nbgrade.py generate|autograde COURSE`, with an interpreter that has nbgrader.
+"""What nbgrader makes of a course: `python nbgrade.py generate|autograde COURSE`, with a Python that has nbgrader.
 
 generate makes the students' versions of all assignments in source/; autograde grades all that is in submitted/, and
 prints the scores as JSON: student -> assignment -> points.

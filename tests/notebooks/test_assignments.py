@@ -1,4 +1,4 @@
-"""The assignments' notebooks: what nbgrader gives to students, what it grades, and what the instructor's pages promise."""
+"""The assignments' notebooks: what nbgrader gives to students and grades, and what the instructors' pages promise."""
 
 from __future__ import annotations
 
@@ -97,7 +97,12 @@ def nbgrade(what: str, folder: Path) -> dict[str, dict[str, float]]:
         if not python.exists():
             missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
             missing("nbgrader is missing: `make test` installs it, and so does `pip install nbgrader`")
-    env = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder / ".ipython")}
+    env = {
+        **os.environ,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PYTHONPATH": str(ROOT),
+        "IPYTHONDIR": str(folder / ".ipython"),
+    }
     env["PATH"] = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # as in an activated environment: it calls alembic
     line = [python, Path(__file__).with_name("nbgrade.py"), what, folder]
     done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
