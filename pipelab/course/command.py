@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ def _print(options: argparse.Namespace, grades: list[Grade], single: bool) -> No
         found = [grade.gradescope() for grade in grades]
         print(json.dumps(found[0] if single else dict(zip([g.name for g in grades], found, strict=True))))
     elif single:
-        print(grades[0])
+        print(grades[0].table(shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     else:
         width = max(len(grade.name) for grade in grades)
         for each in grades:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -82,6 +83,12 @@ class Grade:
         return float(self.score)
 
     def __str__(self) -> str:
+        return self.table()
+
+    __repr__ = __str__
+
+    def table(self, columns: int | None = None) -> str:
+        """As text; reasons and hints are broken into lines of so many columns, or not at all."""
         width = max([len(mark.name) for mark in self.marks] + [len("total")])
         lines = [f"{self.title} (version {self.version}): {self.name}"]
         lines += [f"✗ {self.foul}"] if self.foul else []
@@ -91,9 +98,9 @@ class Grade:
             lines += [f"    - {line}" for line in mark.lines if line != self.foul]
         lines.append(f"  {'total':<{width}}  {self.score:>5g} / {self.max_score:g}")
         lines += [f"  {name:<{width}}  {value:.6g}" for name, value in self.figures.items()]
+        if columns:
+            lines = [part for line in lines for part in _broken(line, columns)]
         return "\n".join(lines)
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         colour = "#009E73" if self.passed else "#D55E00"
@@ -137,7 +144,11 @@ class Grade:
                 for mark in self.marks
             ],
             "leaderboard": [
-                {"name": name.rstrip(" ↓"), "value": value, "order": "asc" if name.endswith("↓") else "desc"}
+                {
+                    "name": name.rstrip(" ↓"),
+                    "value": float(f"{value:.6g}"),
+                    "order": "asc" if name.endswith("↓") else "desc",
+                }
                 for name, value in self.figures.items()
             ],
         }
@@ -166,3 +177,11 @@ class Grade:
             return cls(**{**found, "marks": tuple(Mark(**mark) for mark in tuples)})
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"this is no grade, as Grade.to_json writes it: {error!r}") from None
+
+
+def _broken(line: str, columns: int) -> list[str]:
+    """Into lines that stand below one another, as a terminal's own breaks do not."""
+    if len(line) <= columns:
+        return [line]
+    start = "    - " if line.startswith("    - ") else "  "
+    return textwrap.wrap(line, max(columns, 20), subsequent_indent=" " * len(start), break_long_words=False)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipelab import build, to_csv
-from pipelab.course import ASSIGNMENTS, Grade, grade
+from pipelab.course import ASSIGNMENTS, Grade, Mark, grade
 from tests.course.handed import ZERO_BUBBLE, hand_in, write
 
 
@@ -33,6 +33,40 @@ def test_partial_credit_with_reasons_and_hints(tmp_path):
     assert [len(each.marks[1].hints) for each in (graded, hinted, told)] == [0, 1, 2]
     assert not any(each.marks[0].hints for each in (graded, hinted, told))
     assert graded.max_score == 9  # without the run on real ranks
+    assert fast.score == 2.5  # of 1F1B's way to ZB-H1: half at four sizes, 3/4 at (4, 2), all at (1, 3)
+
+
+def test_what_improves_on_nothing_has_no_points_for_speed(tmp_path):
+    """1F1B where its bubbles were to be filled; only one rank has none."""
+    code = """
+        def my_schedule(ranks, microbatches):
+            programs = []
+            for rank in range(ranks):
+                F, B = ([f"{rank}{kind}{m}" for m in range(microbatches)] for kind in "FB")
+                warmup = min(ranks - 1 - rank, microbatches)
+                steady = [action for pair in zip(F[warmup:], B) for action in pair]
+                programs.append(F[:warmup] + steady + B[microbatches - warmup :])
+            return programs
+    """
+    runs, fast, _ = grade(write(tmp_path, code), "fill-the-bubbles", real=False).marks
+    assert runs.full
+    assert fast.score == round(fast.max_score / 6, 2)
+
+
+def test_a_table_for_a_terminal(tmp_path):
+    """Reasons and hints are broken under one another; nothing is lost."""
+    code = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
+    graded = grade(write(tmp_path, code), "fill-the-bubbles", hints=2, real=False)
+    table = graded.table(80)
+    assert max(map(len, table.splitlines())) <= 80 < max(map(len, str(graded).splitlines()))
+    assert table.split() == str(graded).split()
+    assert "zb-h1 takes 27; its\n      longest gap" in table
+
+
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_rows_fit_a_terminal(name):
+    marks = [Mark(test.name, 0.25, test.points) for test in ASSIGNMENTS[name].tests]
+    assert max(map(len, str(Grade("ann", name, "title", 1, tuple(marks))).splitlines())) <= 80
 
 
 @pytest.mark.parametrize(

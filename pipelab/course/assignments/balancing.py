@@ -57,8 +57,11 @@ def plan(replies: Replies, case: Case) -> Plan:
 
 def case_text(case: Case) -> str:
     layers, experts = case.load.shape
-    load = f"load [{', '.join(f'{each:g}' for each in case.load[0])}]" if case.load.size < 9 else f"{experts} experts"
-    return f"with {load} in {layers} layer{'s' * (layers > 1)}, {case.replicas} replicas on {case.gpus} GPUs"
+    where = f"in {layers} layer{'s' * (layers > 1)}, {case.replicas} replicas on {case.gpus} GPUs"
+    if case.load.size < 9:
+        return f"with load [{', '.join(f'{each:g}' for each in case.load[0])}] {where}"
+    heaviest = (case.load.max(axis=1) / case.load.sum(axis=1).clip(min=1e-300)).mean()
+    return f"with {experts} experts, the heaviest with {heaviest:.0%} of the load, {where}"
 
 
 def _plan(answer: Any, case: Case) -> Plan:

@@ -22,7 +22,7 @@ def _warms_up(replies: Replies, size: Size) -> Judged:
     schedules = _DUALPIPE.schedule(replies, size), build("dualpipe", *size)
     counts = zip(*(map(_warmup, each.programs) for each in schedules), strict=True)
     reasons = tuple(
-        f"rank {rank} does {mine} forwards before its first backward; {wanted} are right"
+        f"rank {rank} does {mine} forward{'s' * (mine != 1)} before its first backward; {wanted} would be right"
         for rank, (mine, wanted) in enumerate(counts)
         if mine != wanted
     )
@@ -37,7 +37,7 @@ def _overlaps(replies: Replies, size: Size) -> Judged:
 
     mine, theirs = ([*map(pairs, each.programs)] for each in (_DUALPIPE.valid(replies, size), build("dualpipe", *size)))
     reasons = tuple(
-        f"rank {rank} has {has} overlapped pairs; {wanted} are possible"
+        f"rank {rank} has {has} overlapped pair{'s' * (has != 1)}; {wanted} {'is' if wanted == 1 else 'are'} possible"
         for rank, (has, wanted) in enumerate(zip(mine, theirs, strict=True))
         if has < wanted
     )
@@ -84,12 +84,14 @@ ASSIGNMENT = Assignment(
                 "in the drain, a rank that waits for a gradient can do a weight gradient that it put off",
                 "phase 3 and half of the backwards of the drain are split in I and W",
             ),
+            above="1f1b",
         ),
         _DUALPIPE.fast(
             1,
             ("each pair now takes 2 instead of 3: where is a forward next to a backward that could be its pair?",),
             costs=_HIDDEN,
             what="as fast as {like} where a pair hides a third",
+            above="1f1b",
         ),
         _DUALPIPE.lean(1, ("P+1 activations are enough on every rank: don't start a forward before it is needed",)),
         _DUALPIPE.trains(1, (4, 8)),

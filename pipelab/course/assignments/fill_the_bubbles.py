@@ -26,6 +26,7 @@ ASSIGNMENT = Assignment(
                 "the rank above waits for I, and nobody waits for W: what should a rank do first?",
                 "rank r may put off r weight gradients, and does one in every gap of its drain",
             ),
+            above="1f1b",
         ),
         _ZERO_BUBBLE.lean(
             2,

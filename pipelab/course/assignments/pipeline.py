@@ -71,19 +71,25 @@ class Pipeline:
         return self.at_every_size("can run", points, judge, hints)
 
     def fast(
-        self, points: float, hints: tuple[str, ...] = (), costs: Costs | None = None, what: str = "as fast as {like}"
+        self,
+        points: float,
+        hints: tuple[str, ...] = (),
+        costs: Costs | None = None,
+        what: str = "as fast as {like}",
+        above: str = "naive",
     ) -> Test:
-        """No slower than the named schedule. Half-way between the naive one and that: half of the points.
+        """No slower than the named schedule. Half-way between the one that it improves on and that: half of the points.
 
         costs   of a rank's share of the model (default: F = I = W = 1), cut in its stages
+        above   the schedule that it improves on: what is no faster has no points
         """
 
         def judge(replies: Replies, size: Size) -> Judged:
-            timeline, best, naive = (
+            timeline, best, worst = (
                 simulate(each, (costs or Costs()).cut(each.num_stages // each.num_ranks))
-                for each in (self.valid(replies, size), build(self.like, *size), build("naive", *size))
+                for each in (self.valid(replies, size), build(self.like, *size), build(above, *size))
             )
-            mine, enough, slow = timeline.makespan, best.makespan, naive.makespan
+            mine, enough, slow = timeline.makespan, best.makespan, worst.makespan
             if mine <= enough or isclose(mine, enough):
                 return Judged(1)
             gap = max((gap for gap in timeline.gaps() if gap.waits_for), key=lambda gap: gap.length, default=None)
