@@ -29,6 +29,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import psutil
 from playwright.sync_api import Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
@@ -242,6 +243,7 @@ class Notebook:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.within = "body"  # CSS selector: where sliders are looked for
+        self.seconds = 0.0  # that run_all took
         self.outside: list[str] = []  # addresses beyond this machine that the page asked for
         page.on("request", self._note_outside)
         page.goto(url, wait_until="domcontentloaded")
@@ -258,8 +260,10 @@ class Notebook:
 
     def run_all(self, timeout: float = 240) -> None:
         """Run > Run All Cells, and wait for the end."""
+        begin = time.monotonic()
         self.page.evaluate(RUN, "run-all-cells")
         self.settle(timeout)
+        self.seconds = time.monotonic() - begin
 
     def run_cell(self, index: int, timeout: float = 60) -> None:
         """Run one cell, and wait for the end."""
@@ -280,6 +284,12 @@ class Notebook:
         except PlaywrightTimeout:
             amiss = self.page.evaluate(explain) or condition
             raise TimeoutError(f"after {timeout} s the page still waits for {amiss}") from None
+
+    def content(self) -> nbformat.NotebookNode:
+        """The notebook as it would be saved, with the outputs that it has now."""
+        return nbformat.from_dict(
+            self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.toJSON()")
+        )
 
     def complaints(self) -> list[str]:
         """Errors, text on stderr, cells that did not run and widgets that do not show, with their cell's number."""

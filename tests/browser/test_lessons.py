@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from tests.browser.lab import Browser, Lab, Notebook
+from tests.notebooks.test_lessons import complaints, in_time
 
 ROOT = Path(__file__).parents[2]
 ARTEFACTS = ROOT / "artefacts"
@@ -51,8 +52,10 @@ def outputs_with(lesson: Notebook, css: str) -> list[str]:
     return [f".jp-OutputArea-output[data-place='{place}']" for place in range(count)]
 
 
-def test_runs_without_a_complaint(lesson: Notebook) -> None:
+def test_runs_top_to_bottom_in_under_90_seconds(lesson: Notebook) -> None:
     assert lesson.complaints() == []
+    assert complaints(lesson.content()) == []
+    assert in_time(lesson.seconds)
 
 
 def test_needs_no_network(lesson: Notebook) -> None:
