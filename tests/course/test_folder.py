@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelab import build, to_csv
+from pipelab.__main__ import main
 from pipelab.course import Leaderboard, grade, grade_folder, points
 from pipelab.course.assignments import assignment
 from pipelab.course.handins import HandIn, find_handins
@@ -104,6 +105,19 @@ def test_what_is_found(handed, tmp_path):
         (handed / "ann" / f"{number}.txt").write_text("")
     with pytest.raises(ValueError, match="no hand-in is that large"):
         HandIn.at(handed / "ann", wanted)
+
+
+@pytest.mark.parametrize("name", ["ann.py", "notes.txt", ""])
+def test_one_result_is_for_one_hand_in(tmp_path, name):
+    """What Gradescope hands over is a submission, whatever is in it: its results.json says what is missing."""
+    submission, out = tmp_path / "submission", tmp_path / "results.json"
+    submission.mkdir()
+    if name:
+        write(submission, ZERO_BUBBLE, name)
+    assert main(["grade", str(submission), "--assignment", NAME, "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert result["score"] == 0
+    assert "schedule.py was not handed in" in result["tests"][0]["output"]
 
 
 def test_tables_of_several_sizes(tmp_path):
