@@ -150,7 +150,7 @@ def test_a_cell_run_again_ends_the_run_that_its_earlier_explorer_began(explorer:
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_every_text_is_legible_in_both_themes(explorer: Notebook, theme: str) -> None:
-    """At least WCAG's AA: a contrast of 4.5 between each text and what lies under it. The cursor's veil is not counted."""
+    """At least WCAG's AA: a contrast of 4.5 between each text and what lies under it. A cursor's veil isn't counted."""
     explorer.press("Micro-batches", "Home")
     explorer.press("Micro-batches", "ArrowRight", times=5)
     explorer.press("Time", "ArrowRight", times=20)
