@@ -41,7 +41,7 @@ def measure(notebook: Notebook, schedule: str, repeats: int) -> Row:
     """One line of the table."""
     page = notebook.page
     page.locator(".pipelab-explorer select").first.select_option(schedule)
-    notebook.wait_idle()
+    notebook.settle()
     page.wait_for_timeout(1000)
     pixels = []
     for number in range(2 * repeats):
