@@ -148,12 +148,15 @@ def _held(source: Timeline | Run) -> _Held:
 def _draw_memory(axes: Axes, curves: list[tuple[np.ndarray, np.ndarray]], most: float) -> None:
     """One filled staircase per rank, and at the right its highest; `most` fills a row."""
     across = axes.get_yaxis_transform()
+    filled = []
     for rank, (times, held) in enumerate(curves):
         base = rank + 0.5 * _BAR
         level = base - _BAR * held / most
-        axes.fill_between(times, base, level, step="post", color=STYLES["F"].colour, lw=0)
-        axes.step(times, level, where="post", color=_EDGE, lw=1)
+        stair = np.column_stack([np.repeat(times, 2)[1:], np.repeat(level, 2)[:-1]])
+        axes.plot(*stair.T, color=_EDGE, lw=1)
+        filled.append(np.vstack([(times[0], base), stair, (times[-1], base)]))
         axes.text(1, rank, number(held.max()), transform=across, ha="right", va="bottom", fontsize=8, color=INK)
+    axes.add_collection(PolyCollection(filled, facecolors=STYLES["F"].colour, linewidths=0), autolim=False)
 
 
 def _activations(timeline: Timeline, rank: int) -> tuple[np.ndarray, np.ndarray]:
