@@ -2,7 +2,7 @@
 
 The published code computes with torch, one tensor element at a time. `PublishedInTorch` here does the same, in the same
 way; with --published PATH the file itself, deepseek-ai/EPLB's eplb.py, takes its place. The same algorithm on plain
-Python numbers is pipelab.eplb.teaching. Times are the shortest of several, in this process's processor time: a busy
+Python numbers is pipelab.eplb.reference. Times are the shortest of several, in this process's processor time: a busy
 machine's clock tells more of its other work. All three maps are built, in every repetition, from the loads.
 """
 
@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from _table import Row, show
 
-from pipelab.eplb import Plan, drifting, lognormal, one_hot, rebalance, rebalance_experts, teaching, zipf
+from pipelab.eplb import Plan, drifting, lognormal, one_hot, rebalance, rebalance_experts, zipf
+from pipelab.eplb import reference as teaching
 
 
 class PublishedInTorch:
@@ -212,7 +213,7 @@ def main() -> None:
     loops = milliseconds(lambda: teaching.rebalance_experts(load, 288, 8, 4, 32), 5)
     note = (
         f"published: {name}; the shortest of {options.repeats}, in processor time. Balance: mean over layers of mean / "
-        f"highest GPU load. The loops of pipelab.eplb.teaching take {loops:.0f} ms for the first line."
+        f"highest GPU load. The loops of pipelab.eplb.reference take {loops:.0f} ms for the first line."
     )
     show(options, rows, note)
 

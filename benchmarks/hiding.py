@@ -14,7 +14,7 @@ from _table import Row, arguments, show
 
 from pipelab import Costs, dualpipe, run, simulate
 from pipelab.moe import hide
-from pipelab.simulate.phases import phase_times
+from pipelab.simulator.pair_timing import pair_times
 
 LAYERS, COMPUTE = 4, 60  # of one stage alone; ms of F, I and W each
 STEP_LAYERS, STEP_COMPUTE = 2, 80  # of each stage of a step, where more ranks share the cores
@@ -54,7 +54,7 @@ def pair(ratio: float, repeats: int) -> Row:
 def step(ranks: int, microbatches: int, overlap: bool, repeats: int) -> Row:
     """A whole step of DualPipe. Blocking: each pair takes what its two actions do."""
     costs = costs_of(1, STEP_COMPUTE)
-    times = phase_times(costs, 2 * STEP_LAYERS)
+    times = pair_times(costs, 2 * STEP_LAYERS)
     known = replace(costs, overlapped=times.overlapped if overlap else times.serial)
     schedule = dualpipe(ranks, microbatches)
     result = run(
@@ -83,11 +83,11 @@ def step(ranks: int, microbatches: int, overlap: bool, repeats: int) -> Row:
 
 def stages(count: int) -> list[Any]:
     from pipelab.moe import MoEBlock
-    from pipelab.runtime.phases import PhasedSequence
+    from pipelab.overlap.segmented import SegmentedSequence
 
     shape = {"hidden": 16, "num_experts": 4, "top_k": 2}
     return [
-        PhasedSequence(*(MoEBlock(16, 4, seed=stage * STEP_LAYERS + n, **shape) for n in range(STEP_LAYERS)))
+        SegmentedSequence(*(MoEBlock(16, 4, seed=stage * STEP_LAYERS + n, **shape) for n in range(STEP_LAYERS)))
         for stage in range(count)
     ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from _table import Row, arguments, show
 
 from pipelab.eplb import MovingAverage, contiguous, drifting, rebalance, zipf
-from pipelab.moe import Served, Serving, serve
+from pipelab.serving import Served, Serving, serve
 
 LAYERS, EXPERTS, PACE_US = 2, 16, 50.0
 #: (ranks, slots)

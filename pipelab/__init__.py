@@ -36,10 +36,13 @@ _ROOMS = {
         "zb_h2",
         "zb_v",
     ),
-    "timeline": ("Profile", "Span", "Timeline", "from_chrome_trace", "load_profile", "to_chrome_trace"),
+    "timeline": ("Span", "Timeline", "from_chrome_trace", "to_chrome_trace"),
+    "profiler": ("Profile", "load_profile"),
     "eplb": ("Plan", "rebalance", "rebalance_experts"),
-    "simulate": ("Costs", "comparison", "estimate_step", "simulate", "theory"),
-    "runtime": ("Ranks", "Run", "run"),
+    "simulator": ("Costs", "simulate", "theory"),
+    "study": ("compare_schedules", "estimate_step"),
+    "ranks": ("Ranks",),
+    "runtime": ("Run", "run"),
     "show": (
         "compare",
         "explore",
@@ -64,7 +67,9 @@ __all__ = list(_ROOM_OF)
 if TYPE_CHECKING:
     from .eplb import Plan, rebalance, rebalance_experts
     from .ir import Action, Placement, Problem, Schedule, ScheduleError, check, forward_only, from_csv, lower, to_csv
-    from .runtime import Ranks, Run, run
+    from .profiler import Profile, load_profile
+    from .ranks import Ranks
+    from .runtime import Run, run
     from .schedules import (
         SCHEDULES,
         build,
@@ -91,15 +96,16 @@ if TYPE_CHECKING:
         plot_plan,
         plot_profile,
     )
-    from .simulate import Costs, comparison, estimate_step, simulate, theory
-    from .timeline import Profile, Span, Timeline, from_chrome_trace, load_profile, to_chrome_trace
+    from .simulator import Costs, simulate, theory
+    from .study import compare_schedules as comparison
+    from .study import estimate_step
+    from .timeline import Span, Timeline, from_chrome_trace, to_chrome_trace
 
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'pipelab' has no attribute {name!r}")
-    room = import_module(f".{_ROOM_OF[name]}", __name__)
-    return room if name == _ROOM_OF[name] else getattr(room, name)  # the room simulate can itself be called
+    return getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
 
 
 def _draw_later() -> None:

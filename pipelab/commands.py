@@ -12,9 +12,10 @@ from typing import Any
 
 from .eplb import Plan, read_load, rebalance
 from .ir import Schedule, to_csv
+from .profiler import load_profile
 from .schedules import build
-from .simulate import Costs, simulate
-from .timeline import Timeline, load_profile, to_chrome_trace
+from .simulator import Costs, simulate
+from .timeline import Timeline, to_chrome_trace
 
 OK, FAILED = 0, 1
 
@@ -49,7 +50,8 @@ def do_simulate(options: argparse.Namespace) -> int:
 
 
 def do_run(options: argparse.Namespace) -> int:
-    from .runtime import run, under_torchrun
+    from .ranks import under_torchrun
+    from .runtime import run
 
     first = int(os.environ.get("RANK", 0)) == 0 if under_torchrun() else True
     pace = None if options.pace_ms is None else Costs(options.pace_ms, options.pace_ms, options.pace_ms)
@@ -149,7 +151,7 @@ def do_eplb(options: argparse.Namespace) -> int:
 
 
 def do_doctor(options: argparse.Namespace) -> int:
-    from .runtime.doctor import examine
+    from .ranks.doctor import examine
 
     findings = examine()
     print(findings)

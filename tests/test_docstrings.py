@@ -6,7 +6,24 @@ from importlib import import_module
 
 import pytest
 
-ROOMS = ("ir", "schedules", "simulate", "timeline", "eplb", "models", "runtime", "moe", "show", "course")
+ROOMS = (
+    "ir",
+    "schedules",
+    "timeline",
+    "profiler",
+    "simulator",
+    "study",
+    "models",
+    "ranks",
+    "autograd",
+    "overlap",
+    "runtime",
+    "moe",
+    "eplb",
+    "serving",
+    "show",
+    "course",
+)
 
 
 def modules():

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from pipelab import SCHEDULES, Costs, build, from_chrome_trace, from_csv, gpipe, run, simulate, to_csv
-from pipelab.__main__ import main
+from pipelab.cli import main
 from pipelab.commands import _account, _finite
-from tests.runtime.drivers import descendants
+from tests.ranks.drivers import descendants
 
 ROOT = Path(__file__).parents[1]
 SIMULATED = {"makespan", "bubble_fraction", "bubble_over_ideal", "peak_activations"}

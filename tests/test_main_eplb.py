@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelab.__main__ import main
+from pipelab.cli import main
 from pipelab.eplb import Plan, drifting, rebalance
 
 ROOT = Path(__file__).parents[1]

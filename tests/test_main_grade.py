@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipelab.__main__ import main
+from pipelab.cli import main
 from tests.course.handed import ZERO_BUBBLE, hand_in, write
 
 NAME = "fill-the-bubbles"

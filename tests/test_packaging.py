@@ -154,8 +154,8 @@ def test_make_help_lists_the_targets() -> None:
 
 
 def test_command_line_is_installed_as_pipelab() -> None:
-    assert PROJECT["scripts"] == {"pipelab": "pipelab.__main__:main"}
-    from pipelab.__main__ import main
+    assert PROJECT["scripts"] == {"pipelab": "pipelab.cli:main"}
+    from pipelab.cli import main
 
     assert callable(main)
 

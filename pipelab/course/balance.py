@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations_with_replacement
 from typing import Any
 
-from ..eplb import teaching
+from ..eplb import reference as teaching
 from ..eplb.sizes import as_array
 from .exercise import Feedback
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..ir import Action, Schedule, check, counted
 from ..schedules import build
-from ..simulate import Costs, simulate
+from ..simulator import Costs, simulate
 
 SIZES = ((4, 8), (2, 2), (3, 5), (4, 2), (1, 3))  # (ranks, micro-batches): M above, equal to and below P
 

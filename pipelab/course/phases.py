@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..simulate import Costs
-from ..simulate.order import COMPUTE, NEEDS, all_orders, exposed, order_problems, place_phases
+from ..simulator import Costs
+from ..simulator.segment_order import COMPUTE, NEEDS, all_orders, exposed, order_problems, place_segments
 from .exercise import Feedback
 
 
 def check_order(order: Sequence[str], costs: Costs, layers: int = 4) -> Feedback:
     """Can a layer's phases be started in this order, and does any other order take less time?
 
-    order   phases such as "attention(F)", as in :data:`pipelab.simulate.order.NEEDS`
+    order   phases such as "attention(F)", as in :data:`pipelab.simulator.segment_order.NEEDS`
     costs   of a stage of so many layers
     """
     order = list(order)
     if problems := order_problems(order):
         return Feedback(False, "No possible order yet", tuple(problems))
-    placed = place_phases(order, costs, layers)
+    placed = place_segments(order, costs, layers)
     takes = max(phase.end for phase in placed)
-    best = min(max(phase.end for phase in place_phases(each, costs, layers)) for each in all_orders())
+    best = min(max(phase.end for phase in place_segments(each, costs, layers)) for each in all_orders())
     figures = f"{float(exposed(placed)):g} of its communication is exposed"
     if takes <= best or math.isclose(takes, best):  # floats round
         return Feedback(True, f"Right: no other order takes less than {float(takes):g}", (figures,))

@@ -1,13 +1,13 @@
 """Expert load balancing: which experts get copies, and which GPU holds which. numpy only; torch tensors are welcome."""
 
 from .contiguous import contiguous
-from .files import read_load
+from .loads.files import read_load
+from .loads.predict import MovingAverage, Window
+from .loads.recorded import RECORDINGS, RecordedLoads, recorded_loads
+from .loads.skew import dead, skew
+from .loads.synthetic import drifting, lognormal, one_hot, zipf
 from .plan import Plan
 from .policies import POLICIES, rebalance, rebalance_experts
-from .predict import MovingAverage, Window
-from .recorded import RECORDINGS, RecordedLoads, recorded_loads
-from .skew import dead, skew
-from .synthetic import drifting, lognormal, one_hot, zipf
 
 __all__ = [
     "POLICIES",

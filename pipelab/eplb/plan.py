@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .bound import lower_bound
-from .packing import counts, logical_to_physical, ranks, take
 from .sizes import Sizes, as_array, as_load
+from .solver.bound import lower_bound
+from .solver.packing import counts, logical_to_physical, ranks, take
 
 _SHOWN = 8  # layers in the printed table
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .greedy import greedy
-from .incremental import incremental
-from .packing import Layout, Packing, counts, logical_to_physical, ranks
 from .plan import Plan
-from .refined import refined
 from .sizes import Sizes, as_load
+from .solver.greedy import greedy
+from .solver.incremental import incremental
+from .solver.packing import Layout, Packing, counts, logical_to_physical, ranks
+from .solver.refined import refined
 
 POLICIES = ("greedy", "refined", "incremental")
 

@@ -12,16 +12,11 @@ _HOMES = {
     "Hiding": ".hiding",
     "MoE": ".layer",
     "MoEBlock": ".layer",
-    "PlacedExperts": ".placed",
-    "Plan": ".dispatch",
+    "DispatchPlan": ".dispatch",
     "Router": ".router",
     "Routing": ".router",
-    "Served": ".served",
-    "Serving": ".served",
     "hide": ".hiding",
-    "migrate": ".migration",
     "plan": ".dispatch",
-    "serve": ".serving",
     "sum_replicated_gradients": "..runtime.grid",
 }
 
@@ -31,29 +26,20 @@ __all__ = [
     "Hiding",
     "MoE",
     "MoEBlock",
-    "PlacedExperts",
-    "Plan",
+    "DispatchPlan",
     "Router",
     "Routing",
-    "Served",
-    "Serving",
     "hide",
-    "migrate",
     "plan",
-    "serve",
     "sum_replicated_gradients",
 ]
 
 if TYPE_CHECKING:
     from ..runtime.grid import ExpertGroup, sum_replicated_gradients
-    from .dispatch import Plan, plan
+    from .dispatch import DispatchPlan, plan
     from .hiding import Hiding, hide
     from .layer import Expert, MoE, MoEBlock
-    from .migration import migrate
-    from .placed import PlacedExperts
     from .router import Router, Routing
-    from .served import Served, Serving
-    from .serving import serve
 
 
 def __getattr__(name: str) -> Any:

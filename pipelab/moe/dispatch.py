@@ -12,7 +12,7 @@ from ..runtime.grid import ExpertGroup
 
 
 @dataclass(frozen=True)
-class Plan:
+class DispatchPlan:
     """How the tokens of a rank get to their experts, once it is known what all ranks send.
 
     row_of      int64 [tokens · top_k]: which token the i-th row to send is. Rows are sorted by expert, and so by rank.
@@ -35,8 +35,10 @@ class Plan:
     tokens: int
 
 
-def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None, sent: Tensor | None = None) -> Plan:
-    """The Plan for tokens' choices, int64 [tokens, top_k].
+def plan(
+    experts: Tensor, num_experts: int, group: ExpertGroup | None = None, sent: Tensor | None = None
+) -> DispatchPlan:
+    """The DispatchPlan for tokens' choices, int64 [tokens, top_k].
 
     sent   int64 [ranks, experts]: how many tokens each rank has for each. None: the ranks of the group tell each other
 
@@ -58,7 +60,7 @@ def plan(experts: Tensor, num_experts: int, group: ExpertGroup | None = None, se
     # The rows that come are sorted by (rank, expert). A stable sort by expert keeps the ranks' order inside.
     kinds = torch.arange(mine.shape[1], device=flat.device).repeat(size).repeat_interleave(mine.flatten())
     by_expert = kinds.argsort(stable=True)
-    return Plan(
+    return DispatchPlan(
         row_of=order // top_k,
         place_of=_inverse(order),
         send=matrix[rank].sum(-1).tolist(),

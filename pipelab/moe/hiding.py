@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..ir import Action, at_least
-from ..runtime.ranks import Ranks
-from ..simulate import Costs
-from ..simulate.phases import PhaseCosts, PhaseTimes, phase_times
+from ..ranks.pool import Ranks
+from ..simulator import Costs
+from ..simulator.pair_timing import PairTimes, SegmentCosts, pair_times
 from ..timeline import Span, Timeline, intervals
 
 if TYPE_CHECKING:
     import threading
 
-    from ..runtime.errors import RankState
-    from ..runtime.streams import PhaseSpan
-    from ..runtime.worker import RankContext
+    from ..overlap.streams import SegmentSpan
+    from ..ranks.errors import RankState
+    from ..ranks.worker import RankContext
 
 #: Of a phase's direction, the action that it is a part of: a backward's parts are for the input and for the weights.
 PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
@@ -51,7 +51,7 @@ class Hiding:
     gradients_equal: bool
     phases: tuple[tuple[str, str, str, float, float], ...]
     timelines: tuple[Timeline, Timeline]
-    simulated: PhaseTimes | None = None
+    simulated: PairTimes | None = None
 
     @property
     def hidden_share(self) -> float:
@@ -100,10 +100,10 @@ def hide(
     reports = Ranks(ranks).run(_on_this_rank, *given, timeout=300, progress=progress, cancel=cancel)
     emulated = "emulated link" if costs is not None or latency_ms or bandwidth else ""
     found = _collect(reports, "paced" if costs is not None else "measured", emulated)
-    return replace(found, simulated=phase_times(costs, 2 * layers)) if costs is not None else found
+    return replace(found, simulated=pair_times(costs, 2 * layers)) if costs is not None else found
 
 
-_Report = dict[str, list[tuple[float, float, "list[PhaseSpan]"]]]
+_Report = dict[str, list[tuple[float, float, "list[SegmentSpan]"]]]
 
 
 def _on_this_rank(
@@ -121,17 +121,17 @@ def _on_this_rank(
     import torch
     import torch.distributed as dist
 
-    from ..runtime.overlap import Chunk, take_turns
-    from ..runtime.pace import sharpen_sleep
-    from ..runtime.phases import PhasedSequence
-    from ..runtime.streams import Link, Streams
+    from ..overlap.interleave import SegmentedPass, take_turns
+    from ..overlap.pace import sharpen_sleep
+    from ..overlap.segmented import SegmentedSequence
+    from ..overlap.streams import Link, Streams
     from .dispatch import ExpertGroup
     from .layer import MoEBlock
 
     sharpen_sleep()
     group = ExpertGroup.of()
-    stage = PhasedSequence(*(MoEBlock(width, 4, seed=seed + layer, group=group, **shape) for layer in range(layers)))
-    seconds = PhaseCosts.of(costs, 0, stage.exchanges).scaled(1 / 1000) if costs is not None else None
+    stage = SegmentedSequence(*(MoEBlock(width, 4, seed=seed + layer, group=group, **shape) for layer in range(layers)))
+    seconds = SegmentCosts.of(costs, 0, stage.exchanges).scaled(1 / 1000) if costs is not None else None
     generator = torch.Generator().manual_seed(seed * ctx.size + ctx.rank)
     first, second, gradient = torch.randn(3, 1, tokens, width, generator=generator)
     report: _Report = {}
@@ -140,8 +140,8 @@ def _on_this_rank(
     def once(way: str) -> None:
         ctx.at(way)
         streams = Streams(Link(*link) if any(link) else None, blocking=way != "overlapped")
-        before, after = (Chunk(stage, streams, seconds=seconds) for _ in range(2))
-        untimed = Chunk(stage, Streams())
+        before, after = (SegmentedPass(stage, streams, seconds=seconds) for _ in range(2))
+        untimed = SegmentedPass(stage, Streams())
         stage.zero_grad()
         if way != "forward":
             before.streams, before.seconds = untimed.streams, None

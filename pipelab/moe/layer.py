@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..ir import at_least
 from ..models.transformer import Attention
+from ..overlap.segmented import Exchange, Segmented, Segments, carrying
 from ..runtime.grid import ExpertGroup
-from ..runtime.phases import Exchange, Phased, Phases, carrying
 from .dispatch import plan
 from .router import Router
 
@@ -36,7 +36,7 @@ def seeded_expert(width: int, hidden: int, seed: int, number: int) -> Expert:
     return expert
 
 
-class MoE(Phased):
+class MoE(Segmented):
     """Every token through its top-k experts and, if there is one, the shared expert: [..., width] -> the same shape.
 
     The experts stand in equal consecutive blocks on the ranks of `group`; router and shared expert are on every rank.
@@ -115,7 +115,7 @@ class MoE(Phased):
 
     exchanges = 2
 
-    def phases(self, x: Tensor, before: str = "route") -> Phases:
+    def segments(self, x: Tensor, before: str = "route") -> Segments:
         """before: what the phase that ends with the dispatch is called."""
         group = self.group.data if self.group else None
         tokens = x.reshape(-1, x.shape[-1])
@@ -153,7 +153,7 @@ class MoE(Phased):
         self.loads.zero_()
 
 
-class MoEBlock(Phased):
+class MoEBlock(Segmented):
     """Causal self-attention, then a MoE, each on the normalised stream and added to it: [batch, sequence, width].
 
     Its phases: attention and route · *dispatch* · experts · *combine* · sum. `moe`: settings of :class:`MoE`.
@@ -173,9 +173,9 @@ class MoEBlock(Phased):
         _initialise(self.attention, seed, -1)
         self.moe = MoE(width, seed=seed, **moe)
 
-    def phases(self, x: Tensor) -> Phases:
+    def segments(self, x: Tensor) -> Segments:
         x = self.attention(x)
-        output, x = yield from carrying(self.moe.phases(self.norm(x), before="attention"), x)
+        output, x = yield from carrying(self.moe.segments(self.norm(x), before="attention"), x)
         return x + output
 
 

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ..ir import Placement
-from .phases import outermost
+from ..overlap.segmented import outermost
 
 if TYPE_CHECKING:
     from .grid import Grid

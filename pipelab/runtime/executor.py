@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
+from ..autograd.saved_tensors import ActivationBytes
+from ..autograd.split_backward import SplitBackward
 from ..ir import Action, Schedule
 from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
-from ..simulate.phases import PhaseCosts
+from ..overlap.interleave import SegmentedPass, Turns, take_turns
+from ..overlap.pace import Pace
+from ..overlap.segmented import Segmented, outermost
+from ..overlap.streams import Streams
+from ..simulator.pair_timing import SegmentCosts
 from .copies import Copies
 from .grid import ExpertGroup, Grid, sum_replicated_gradients
 from .job import StepRecord
 from .just_in_time import just_in_time
-from .memory import ActivationBytes
-from .messages import Messages, require_message
-from .overlap import Chunk, Turns, take_turns
-from .pace import Pace
-from .phases import Phased, outermost
-from .split_backward import SplitBackward
-from .streams import Streams
+from .p2p import Messages, require_message
 
 if TYPE_CHECKING:
-    from ..simulate import Costs
+    from ..ranks.worker import RankContext
+    from ..simulator import Costs
     from .job import Loss
-    from .worker import RankContext
 
 
 class _Pending(NamedTuple):
@@ -36,7 +36,7 @@ class _Pending(NamedTuple):
 
     received: torch.Tensor
     output: torch.Tensor
-    split: SplitBackward | Chunk | None  # if the backward comes as I and W, or in phases
+    split: SplitBackward | SegmentedPass | None  # if the backward comes as I and W, or in phases
 
 
 class Executor:
@@ -100,7 +100,7 @@ class Executor:
         self.inputs, *self.targets = (self._shares(whole) for whole in batch)
         self.received: dict[Action, torch.Tensor] = {}
         self.kept: dict[tuple[int, int], _Pending] = {}
-        self.half_done: dict[tuple[int, int], SplitBackward | Chunk] = {}  # between I and W
+        self.half_done: dict[tuple[int, int], SplitBackward | SegmentedPass] = {}  # between I and W
         self.outgoing: dict[Action, torch.Tensor] = {}
         parameters = (p for module in self.modules.values() for p in module.parameters())
         self.counter = counter = ActivationBytes([*parameters, *batch]) if measure_memory else None
@@ -171,7 +171,7 @@ class Executor:
 
         Where a stage has phases the two take turns. The backward begins: its first rows can travel almost at once.
         """
-        if any(isinstance(self.modules[part.stage], Phased) for part in (forward, backward)):
+        if any(isinstance(self.modules[part.stage], Segmented) for part in (forward, backward)):
             take_turns(self._backward(backward), self._forward(forward))
         else:
             take_turns(self._forward(forward))
@@ -182,10 +182,10 @@ class Executor:
         module, training = self.modules[stage], self.schedule.training
         received = self.inputs[m] if stage == 0 else self._incoming(RECV_F, stage, m)
         seed_microbatch(self.seed, self.step_number, stage, m)
-        split: SplitBackward | Chunk | None
-        if isinstance(module, Phased):
-            seconds = PhaseCosts.of(self.pace, stage, module.exchanges).scaled(1 / 1000) if self.pace else None
-            split = Chunk(module, self.streams, training, seconds, self.counter)
+        split: SplitBackward | SegmentedPass | None
+        if isinstance(module, Segmented):
+            seconds = SegmentCosts.of(self.pace, stage, module.exchanges).scaled(1 / 1000) if self.pace else None
+            split = SegmentedPass(module, self.streams, training, seconds, self.counter)
             output = yield from split.forward(received, partial(self._made, stage, m))
         else:
             if stage > 0:
@@ -224,7 +224,7 @@ class Executor:
         if stage < self.last:
             gradient = self._incoming(RECV_B, stage, m)
             self.messages.sent(Action(SEND_F, stage, m))  # its gradient is here: it has long arrived
-        if isinstance(split, Chunk):
+        if isinstance(split, SegmentedPass):
             received_gradient = yield from split.backward(gradient, weights=kind == "B")
         else:
             if split:
@@ -243,7 +243,7 @@ class Executor:
                 )
             self.outgoing[Action(SEND_B, stage, m)] = received_gradient
 
-    def _tell_early(self, stage: int, split: SplitBackward | Chunk) -> None:
+    def _tell_early(self, stage: int, split: SplitBackward | SegmentedPass) -> None:
         if split.early:
             names: dict[torch.Tensor, str] = {p: name for name, p in self.modules[stage].named_parameters()}
             self.early |= {f"stage {stage}: {names[p]}": why for p, why in split.early.items() if p in names}

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import nn
 
 from ..ir import at_least
+from ..overlap.segmented import outermost
 from .copies import sum_gradients
-from .phases import outermost
 
 
 @dataclass(frozen=True)

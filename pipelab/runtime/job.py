@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..ir import Action, Schedule
-from ..simulate import Costs
+from ..simulator import Costs
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .streams import PhaseSpan
+    from ..overlap.streams import SegmentSpan
 
     StageSource = nn.Module | Callable[[], nn.Module]
     Batch = tuple[torch.Tensor, torch.Tensor | None]  # (inputs, targets); targets may be missing where none learns
@@ -45,7 +45,7 @@ class StepRecord:
     """What one rank did in one step. Times in nanoseconds of its machine's monotonic clock."""
 
     spans: list[tuple[Action, int, int]] = field(default_factory=list)
-    phases: list[tuple[Action, PhaseSpan]] = field(default_factory=list)  # of actions on phased stages
+    phases: list[tuple[Action, SegmentSpan]] = field(default_factory=list)  # of actions on phased stages
     activation_bytes: list[tuple[int, int]] = field(default_factory=list)  # (time, bytes kept) after each action
     freed_bytes: list[tuple[int, Action, int]] = field(default_factory=list)  # (time, action, bytes that it freed)
     peak_bytes: int = 0
@@ -55,7 +55,7 @@ class StepRecord:
     kept_pace: bool = True
 
 
-class Comparison(NamedTuple):
+class ReferenceCheck(NamedTuple):
     """How far a pipeline and a single process are apart, relative. None: there was nothing of this kind to compare."""
 
     gradient: float | None = None
@@ -70,7 +70,7 @@ class Report:
 
     steps: list[StepRecord] = field(default_factory=list)
     bytes_sent: int = 0
-    comparison: Comparison | None = None
+    comparison: ReferenceCheck | None = None
     exchanges: dict[int, int] = field(default_factory=dict)  # phased stage -> exchanges in its forward
     early: dict[str, str] = field(default_factory=dict)  # parameter -> why I computed its gradient, which W should
     fingerprints: dict[int, str] = field(default_factory=dict)  # stage with several copies -> of its last parameters

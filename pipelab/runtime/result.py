@@ -8,10 +8,10 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
 from ..ir import Action, Schedule, counted
-from ..simulate import Costs, simulate
-from ..simulate.phases import with_phases
+from ..simulator import Costs, simulate
+from ..simulator.pair_timing import with_segments
 from ..timeline import Span, Timeline
-from .job import Comparison, Job, Report
+from .job import Job, ReferenceCheck, Report
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class Run:
     max_output_error      the same for the outputs of all steps, relative to the step's largest
     tolerance             what counts as equal: 1e-10 where all parameters are float64, else 1e-5
     early_gradients       parameter -> why a split backward computed its gradient at I already; see
-                          :mod:`pipelab.runtime.split_backward`
+                          :mod:`pipelab.autograd.split_backward`
     copies_equal          were all copies of every stage bit by bit equal at the end? None where no stage has two
     peak_activation_bytes per rank: the most that was kept for backwards at once in the first step, besides parameters
                           and batch: what autograd saved, and between I and W what W needs
@@ -140,10 +140,12 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
     first = min(start for report in reports for _, start, _ in report.steps[0].spans)
     exchanges = {stage: count for report in reports for stage, count in report.exchanges.items()}
     costs = (
-        with_phases(job.pace, schedule, exchanges, job.overlap) if job.pace else Costs.from_timeline(timeline, schedule)
+        with_segments(job.pace, schedule, exchanges, job.overlap)
+        if job.pace
+        else Costs.from_timeline(timeline, schedule)
     )
     simulated = simulate(schedule, costs)
-    comparison = next((report.comparison for report in everyone if report.comparison), Comparison())
+    comparison = next((report.comparison for report in everyone if report.comparison), ReferenceCheck())
     inputs_only = isinstance(job.batches, Sequence) and job.batches[0][1] is None
     losses = () if inputs_only else tuple(sum(r.steps[step].loss for r in everyone) for step in range(job.steps))
     every = [step for report in everyone for step in report.steps]

@@ -9,16 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..ir import Schedule, at_least, lower, require_schedule
-from ..simulate import Costs
-from .errors import RankState
+from ..ranks.errors import RankState
+from ..ranks.pool import Ranks
+from ..simulator import Costs
 from .job import Job, Report
-from .ranks import Ranks
 from .result import Run, collect
 from .stages import require_separate
 
 if TYPE_CHECKING:
+    from ..ranks.worker import RankContext
     from .job import Batch, Loss, Optimizer, StageSource
-    from .worker import RankContext
 
 
 _A_BATCH = "a batch is a pair of tensors, (inputs, targets)"

@@ -13,14 +13,15 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from ..autograd.split_backward import SplitBackward
 from ..ir import Schedule
 from ..models import loss as cross_entropy
+from ..overlap.pace import sharpen_sleep
+from ..overlap.segmented import Segmented, outermost
 from .executor import Executor
 from .grid import Grid
-from .job import Comparison, Job, Report, StepRecord
-from .pace import sharpen_sleep
-from .phases import Phased, outermost
-from .reference import (
+from .job import Job, ReferenceCheck, Report, StepRecord
+from .single_process import (
     Gradients,
     compare_inference,
     compare_training,
@@ -29,12 +30,11 @@ from .reference import (
     make_optimizers,
     train_in_one_process,
 )
-from .split_backward import SplitBackward
 from .stages import require_separate
 
 if TYPE_CHECKING:
+    from ..ranks.worker import RankContext
     from .job import Batch, Loss, Optimizer, StageSource
-    from .worker import RankContext
 
 
 _LEAD = 0.005  # seconds from agreeing on a moment to that moment: all ranks must have heard of it
@@ -56,7 +56,7 @@ def train(ctx: RankContext, job: Job) -> Report:
     optimizers = make_optimizers(list(modules.values()), optimizer)  # of what the executor has left on this rank
     _warm(ctx, grid.row, modules, batches[0], schedule, job.rehearse)
     dtypes = {str(p.dtype).removeprefix("torch.") for module in modules.values() for p in module.parameters()}
-    exchanges = {stage: module.exchanges for stage, module in modules.items() if isinstance(module, Phased)}
+    exchanges = {stage: module.exchanges for stage, module in modules.items() if isinstance(module, Segmented)}
     report = Report(device=ctx.device.type, backend=ctx.backend, dtypes=dtypes, exchanges=exchanges)
     gradients: Gradients = {}
     ctx.at("ready", done=0, total=len(batches) * len(executor.program))
@@ -184,7 +184,7 @@ def _check(
     optimizer: Optimizer,
     gradients: Gradients,
     steps: list[StepRecord],
-) -> Comparison | None:
+) -> ReferenceCheck | None:
     """On rank 0: do everything with the whole model in this one process, and compare. None on the other ranks."""
     ctx.at("checking against one process" if ctx.rank == 0 else "waiting for the check on rank 0")
     mine = gradients, [step.loss for step in steps], [step.outputs for step in steps]

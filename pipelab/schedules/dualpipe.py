@@ -6,7 +6,7 @@ from itertools import chain
 
 from ..ir import Action, Schedule, at_least, bidirectional, counted
 from ..ir.action import OVERLAP
-from .phases import all_at_once, stream, turns
+from .building_blocks import all_at_once, stream, turns
 
 
 @all_at_once

@@ -3,8 +3,8 @@
 from itertools import chain
 
 from ..ir import Schedule, at_least, v_shape
+from .building_blocks import all_at_once
 from .dualpipe import eight_phases, require_full
-from .phases import all_at_once
 
 
 @all_at_once

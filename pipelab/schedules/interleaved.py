@@ -1,7 +1,7 @@
 """Interleaved 1F1B: several short stages per rank, so that a round through the ranks, and the bubble, is shorter."""
 
 from ..ir import Action, Schedule, at_least, looped
-from .phases import all_at_once, stream
+from .building_blocks import all_at_once, stream
 
 
 @all_at_once

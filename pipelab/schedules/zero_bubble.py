@@ -1,7 +1,7 @@
 """Zero bubble: backward is split in I, for which other ranks wait, and W, which can wait itself."""
 
 from ..ir import Action, Schedule, at_least, linear, v_shape
-from .phases import all_at_once, stream, turns
+from .building_blocks import all_at_once, stream, turns
 
 
 @all_at_once

@@ -8,7 +8,7 @@ _MODULES = {
     "curves": ("plot_curves",),
     "profile": ("plot_profile",),
     "gains": ("plot_gains",),
-    "phases": ("plot_phases",),
+    "phases": ("plot_segments",),
     "loads": ("plot_loads",),
     "plan": ("plot_plan",),
     "balancer": ("BalanceExplorer", "explore_balance"),
@@ -51,7 +51,7 @@ __all__ = [
     "plot_gains",
     "plot_loads",
     "plot_memory",
-    "plot_phases",
+    "plot_segments",
     "plot_plan",
     "plot_profile",
     "plot_rebalancing",
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from .gains import plot_gains
     from .hider import Hider, explore_hiding
     from .loads import plot_loads
-    from .phases import plot_phases
+    from .phases import plot_segments
     from .picture import picture_formats
     from .plan import plot_plan
     from .plots import compare, plot, plot_memory

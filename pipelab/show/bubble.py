@@ -16,9 +16,9 @@ import ipywidgets as widgets
 from matplotlib.patches import Rectangle
 
 from ..ir.action import FORWARD
-from ..simulate import Costs, theory
+from ..simulator import Costs, theory
 from ..timeline import Timeline
-from ..timeline.causes import Gap
+from ..timeline.dependencies import Gap
 from .controls import Controls
 from .explorer import Explorer
 from .figures import number
@@ -73,7 +73,7 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
     middle, f, i, w, pair = middle_rank(timeline), *_stage_costs(costs)
     k = middle  # as many ranks lie before it
     values = (k * f, max(0, k * (i - f) - f), k * (pair - i - w), k * max(0, i - w))
-    program = timeline.causes.programs[middle]
+    program = timeline.dependencies.programs[middle]
     backward = next(place for place, action in enumerate(program) if any(p.kind != FORWARD for p in action.computes))
     last_pair = max((place for place, action in enumerate(program) if action.parts), default=len(program))
     gaps: dict[str, list[Gap]] = {letter: [] for letter in _LETTERS}

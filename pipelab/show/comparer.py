@@ -9,8 +9,8 @@ from typing import Any
 import ipywidgets as widgets
 
 from ..schedules import SCHEDULES
-from ..simulate.comparison import Comparison, comparison
-from ..simulate.estimate import estimate_step
+from ..study.comparison import Comparison, compare_schedules
+from ..study.estimate import estimate_step
 from .controls import Controls
 from .experiment import error_html
 from .live import Live
@@ -41,7 +41,7 @@ def explore_costs(
 
     def compute() -> Comparison:
         p, m, chunks = (chosen.value(name) for name in ("ranks", "microbatches", "chunks"))
-        return comparison(p, m, chosen.model_costs(whole=False), names, chunks)
+        return compare_schedules(p, m, chosen.model_costs(whole=False), names, chunks)
 
     return Comparer(chosen, compute)
 

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from ..ir import Schedule
 from ..schedules import SCHEDULES, build
-from ..simulate import Costs
+from ..simulator import Costs
 
 Builder = Callable[[int, int], Schedule]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from ..runtime.errors import Cancelled
+from ..ranks.errors import Cancelled
 
 if TYPE_CHECKING:
     from ..runtime import Progress, Run

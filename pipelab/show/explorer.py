@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from ..ir import Schedule, at_least, counted
-from ..simulate import simulate
+from ..simulator import simulate
 from ..timeline import Timeline
 from .controls import Builder, Controls
 from .experiment import Experiment, error_html

@@ -62,13 +62,13 @@ def has_short_stages(timeline: Timeline) -> bool:
 
 def _parts(timeline: Timeline) -> int:
     """Into which a rank's share of the model is cut."""
-    return max(1, timeline.causes.num_stages // max(1, timeline.num_ranks))
+    return max(1, timeline.dependencies.num_stages // max(1, timeline.num_ranks))
 
 
 def _messages(timeline: Timeline) -> int:
     """Between two ranks: a forward's to the next stage, a backward's to the one before."""
     forward, backward = {}, {}
-    for (kind, stage, microbatch), (rank, _) in timeline.causes.producers.items():
+    for (kind, stage, microbatch), (rank, _) in timeline.dependencies.producers.items():
         if kind == "F":
             forward[stage, microbatch] = rank
         elif kind in "BI":

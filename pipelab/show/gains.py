@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..simulate.estimate import Estimates
+from ..study.estimate import Estimates
 from .palette import LABEL
 from .picture import Picture, legend_below, plain
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ..simulate import Costs
-from ..simulate.phases import PhaseTimes, phase_times
+from ..simulator import Costs
+from ..simulator.pair_timing import PairTimes, pair_times
 from ..timeline import Timeline
 from .controls import WIDE
 from .experiment import Experiment
@@ -22,8 +22,8 @@ from .svg import legend_html
 
 if TYPE_CHECKING:
     from ..moe import Hiding
+    from ..ranks.errors import RankState
     from ..runtime import Progress
-    from ..runtime.errors import RankState
 
 _COMPUTE_MS = 60.0  # of F, of I and of W, each
 _LAYERS = 4
@@ -80,7 +80,7 @@ class Hider(Live):
 
     def _changed(self, change: Any = None) -> None:
         with self.lock:
-            self.predicted: PhaseTimes = phase_times(self.costs, 2 * _LAYERS)
+            self.predicted: PairTimes = pair_times(self.costs, 2 * _LAYERS)
             fresh = self.found if self.ran == self.share.value else None
             until = max(float(self.predicted.serial), fresh.blocking * 1.02 if fresh else 0.0)
             title = f"the pair, predicted · {number(self.predicted.overlapped)} ms instead of {self._serial} ms"
@@ -124,7 +124,7 @@ class Hider(Live):
         return plot(self.predicted.timeline, title=f"{self!r} · run the cell for the slider")
 
 
-def _table(costs: Costs, predicted: PhaseTimes, found: Hiding | None) -> str:
+def _table(costs: Costs, predicted: PairTimes, found: Hiding | None) -> str:
     communication = sum(span.end - span.start for span in predicted.timeline.spans if span.stream == "comm")
     rows = [
         ("F alone, blocking", costs.duration("F", 0), found and found.forward),

@@ -11,7 +11,7 @@ from html import escape
 
 from ..ir import Action
 from ..timeline import Timeline
-from ..timeline.causes import Doer
+from ..timeline.dependencies import Doer
 from .figures import number
 from .svg import Geometry
 
@@ -28,7 +28,7 @@ _STYLE = (
 def hover_svg(timeline: Timeline, until: float | None = None) -> str:
     """The layer for the picture that `timeline_svg` makes with the same arguments."""
     geometry = Geometry.of(timeline, until)
-    causes = timeline.causes
+    causes = timeline.dependencies
     unblocked: dict[Doer, list[Doer]] = {}
     for rank, action in causes.extents:
         for need in causes.needs(action):
@@ -50,7 +50,7 @@ def hover_svg(timeline: Timeline, until: float | None = None) -> str:
 def explain(timeline: Timeline, doer: Doer, needs: Iterable[Doer], frees: Iterable[Doer]) -> str:
     """One line on an action: when it was done, what it needed, what it unblocked."""
     rank, action = doer
-    start, end = timeline.causes.extents[doer]
+    start, end = timeline.dependencies.extents[doer]
     parts = [f"{action} on rank {rank}, from {number(start)} to {number(end)}"]
     if needed := _listed(needs, rank):
         parts.append(f"needed {needed}")
@@ -66,7 +66,7 @@ def _listed(doers: Iterable[Doer], here: int) -> str:
 def _outlines(name: str, doers: Iterable[tuple[int, Action]], geometry: Geometry, timeline: Timeline) -> str:
     shapes = []
     for rank, action in doers:
-        start, end = timeline.causes.extents[rank, action]
+        start, end = timeline.dependencies.extents[rank, action]
         x, y, width, height = geometry.box(rank, float(start - timeline.begin), float(end - timeline.begin))
         shapes.append(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z")
     return f'<path class="{name}" d="{"".join(shapes)}"/>' if shapes else ""

@@ -20,7 +20,7 @@ def moment(timeline: Timeline, time: float) -> list[str]:
     for gap in timeline.gaps():
         if gap.start <= now < gap.end:
             doing[gap.rank] = gap.reason
-    for (rank, action), (start, end) in timeline.causes.extents.items():
+    for (rank, action), (start, end) in timeline.dependencies.extents.items():
         if start <= now < end and action.computes:
             doing[rank] = f"rank {rank} does {action}"
     held = []

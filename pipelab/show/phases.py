@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..simulate.order import COMM, COMPUTE
+from ..profiler.kernels import COMMUNICATION, COMPUTATION, ROLES
+from ..profiler.profile import Block
+from ..simulator.segment_order import COMM, COMPUTE
 from ..timeline import intervals
-from ..timeline.profile import Block
-from ..timeline.works import COMMUNICATION, COMPUTATION, ROLES
 from .figures import number
 from .palette import INK, STYLES
 from .picture import Picture, legend_below
@@ -24,15 +24,15 @@ _SHORT = {"attention": "attn"}  # boxes are narrow
 Phases = Sequence[tuple[str, str, str, Any, Any]]  # (stream, name, direction, start, end)
 
 
-def plot_phases(panels: Mapping[str, Phases], *, unit: str = "ms", width: float = WIDTH) -> Picture:
+def plot_segments(panels: Mapping[str, Phases], *, unit: str = "ms", width: float = WIDTH) -> Picture:
     """Draw phases, one panel for each title, on one time axis: what is computed, communicated and not hidden.
 
-    panels  title -> phases, such as ("comm", "dispatch", "F", 1.5, 3.0): a Hiding's `phases`, or `place_phases`
+    panels  title -> phases, such as ("comm", "dispatch", "F", 1.5, 3.0): a Hiding's `phases`, or `place_segments`
 
     >>> from pipelab import Costs
-    >>> from pipelab.simulate.order import DEEPSEEK, place_phases
-    >>> placed = place_phases(DEEPSEEK, Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
-    >>> plot_phases({"DeepSeek's order": placed}, unit="").savefig("order.png")  # doctest: +SKIP
+    >>> from pipelab.simulator.segment_order import DEEPSEEK, place_segments
+    >>> placed = place_segments(DEEPSEEK, Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
+    >>> plot_segments({"DeepSeek's order": placed}, unit="").savefig("order.png")  # doctest: +SKIP
     """
     if not panels or not all(panels.values()):
         raise ValueError("nothing to draw: give each title its phases")

@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ..timeline.profile import Block, Profile
-from ..timeline.works import ROLES
+from ..profiler.kernels import ROLES
+from ..profiler.profile import Block, Profile
 from .figures import number
 from .palette import COMM, INK, LABEL, STYLES, TRACK
 from .picture import Picture, legend_below, plain

@@ -22,8 +22,8 @@ from .plan import plot_plan
 from .serving import plot_serving
 
 if TYPE_CHECKING:
-    from ..moe import Serving
     from ..runtime import Progress
+    from ..serving import Serving
 
 _POLICIES = ("greedy", "refined", "incremental")
 _RANKS = (2, 4, 8)
@@ -106,7 +106,7 @@ class Server(Live):
     @property
     def load(self) -> np.ndarray:
         """[1, experts], in whole tokens."""
-        from ..moe.chosen import counts_of
+        from ..serving.fixed_routing import counts_of
 
         given = self.loads[self.choice.value] if self.loads else zipf(1, self.experts, self.skew.value, seed=self.seed)
         return counts_of(given, _TOKENS)
@@ -139,7 +139,7 @@ class Server(Live):
         self.table.value = _table(self.before, self.after, self.found)
 
     def _start(self, progress: Callable[[Progress], None], cancel: threading.Event) -> Any:
-        from ..moe import serve
+        from ..serving import serve
 
         with self.lock:
             self.running = plans = [self.before, self.after]

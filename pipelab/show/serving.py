@@ -16,7 +16,7 @@ from .palette import INK, STYLES
 from .picture import Picture, legend_below, plain
 
 if TYPE_CHECKING:
-    from ..moe import Served, Serving
+    from ..serving import Served, Serving
 
 _BAR = 0.38  # of a rank's place, for each of two
 _BEFORE, _AFTER = STYLES["B"].colour, STYLES["F"].colour

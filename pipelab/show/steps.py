@@ -12,9 +12,9 @@ import ipywidgets as widgets
 import numpy as np
 
 from ..eplb import Plan
-from ..eplb.greedy import scaled
+from ..eplb.reference import Step, Steps, global_steps, hierarchical_steps, pack_steps, replicate_steps
 from ..eplb.sizes import Sizes, as_load
-from ..eplb.teaching import Step, Steps, global_steps, hierarchical_steps, pack_steps, replicate_steps
+from ..eplb.solver.greedy import scaled
 from .drawing import Drawing
 from .figures import number
 from .live import Live
@@ -52,7 +52,7 @@ class Stepper(Live):
     """What `step_through` returns.
 
     scenes, sentences   one for the beginning, and one for each step;  at: the slider that chooses one
-    steps               of `pipelab.eplb.teaching`;  plan: where they lead to, None for "replicate" and "pack"
+    steps               of `pipelab.eplb.reference`;  plan: where they lead to, None for "replicate" and "pack"
     """
 
     def __init__(self, load: Any, replicas: int | None, gpus: int, nodes: int, groups: int, what: str) -> None:

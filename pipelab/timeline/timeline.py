@@ -15,7 +15,7 @@ from ..ir import Action, counted
 from . import intervals
 
 if TYPE_CHECKING:
-    from .causes import Causes, Gap
+    from .dependencies import Dependencies, Gap
 
 COMPUTE, COMM = 0, 1
 STREAMS = ("compute", "comm")
@@ -192,10 +192,10 @@ class Timeline:
         trains = any(part.kind != "F" for action in self.actions for part in action.computes)
         freeing = ("B", self.free_at) if trains else ("F",)
         steps = []
-        for rank, program in enumerate(self.causes.programs):
+        for rank, program in enumerate(self.dependencies.programs):
             changes: list[tuple[Any, int]] = []
             for action in program:
-                start, end = self.causes.extents[rank, action]
+                start, end = self.dependencies.extents[rank, action]
                 kinds = [part.kind for part in action.computes]
                 changes += [(start, 1)] * kinds.count("F")
                 changes += [(end, -1) for kind in kinds if kind in freeing]
@@ -220,18 +220,18 @@ class Timeline:
     # -- causes ------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def causes(self) -> Causes:
-        """What each action needed, and what came last: see :class:`pipelab.timeline.Causes`."""
-        from .causes import Causes
+    def dependencies(self) -> Dependencies:
+        """What each action needed, and what came last: see :class:`pipelab.timeline.Dependencies`."""
+        from .dependencies import Dependencies
 
-        return Causes(self)
+        return Dependencies(self)
 
     def whole_actions(self) -> Timeline:
         """The same with one span for each action, from the start of its first phase to the end of its last.
 
         Of stages with phases a run has a span per phase, on two streams. This is how such a run compares with others.
         """
-        extents = self.causes.extents.items()
+        extents = self.dependencies.extents.items()
         spans = [Span(rank, STREAMS[COMPUTE], action, start, end) for (rank, action), (start, end) in extents]
         whole = Timeline.from_spans(spans, self.name, self.num_ranks)
         attributes = ("source", "unit", "free_at", "note", "journeys")
@@ -239,11 +239,11 @@ class Timeline:
 
     def gaps(self, shortest: float = 0) -> list[Gap]:
         """Every idle gap longer than `shortest`, rank by rank, each with its reason."""
-        return self.causes.gaps(shortest)
+        return self.dependencies.gaps(shortest)
 
     def critical_path(self) -> list[Span]:
         """The chain of actions, each waiting for the one before, that makes the timeline as long as it is."""
-        return self.causes.critical_path()
+        return self.dependencies.critical_path()
 
 
 def plain(value: Any) -> Any:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelab.course import check_balancer, check_pack, check_replicate, plan_of
-from pipelab.eplb import rebalance, teaching, zipf
+from pipelab.eplb import rebalance, zipf
+from pipelab.eplb import reference as teaching
 
 # -- replicate ---------------------------------------------------------------------------------------------------------
 

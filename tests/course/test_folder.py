@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelab import build, to_csv
-from pipelab.__main__ import main
+from pipelab.cli import main
 from pipelab.course import Leaderboard, grade, grade_folder, points
 from pipelab.course.assignments import assignment
 from pipelab.course.handins import HandIn, find_handins

@@ -115,7 +115,7 @@ TRICKS = {
         import pipelab, pipelab.course.grading, pipelab.ir
         pipelab.course.grading.grade = pipelab.course.grade = lambda *a, **k: 10
         pipelab.check = pipelab.ir.check = lambda schedule: ()
-        pipelab.simulate.simulate = lambda *a: None
+        pipelab.simulator.engine = lambda *a: None
         """,
     "patching json and builtins": """
         import builtins, json, sys
@@ -214,7 +214,7 @@ def test_tricks_change_nothing(tmp_path, trick):
         assert "pipelab can't be imported in a hand-in" in str(graded)
     if trick == "writing to the results":
         assert os.environ.get("PIPELAB_HAND_IN") is None
-        from pipelab.__main__ import main
+        from pipelab.cli import main
 
         out = results / "results.json"
         assert main(["grade", str(tmp_path / "trick"), "--assignment", NAME, "--out", str(out)]) == 0

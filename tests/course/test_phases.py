@@ -4,8 +4,8 @@ import pytest
 
 from pipelab import Costs
 from pipelab.course import check_order
-from pipelab.simulate.order import DEEPSEEK, NEEDS, all_orders, exposed, order_problems, place_phases
-from pipelab.simulate.phases import phase_times
+from pipelab.simulator.pair_timing import pair_times
+from pipelab.simulator.segment_order import DEEPSEEK, NEEDS, all_orders, exposed, order_problems, place_segments
 
 EVEN = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12)
 SERIAL = [phase for phase in NEEDS if "(F)" in phase] + [phase for phase in NEEDS if "(F)" not in phase]
@@ -19,8 +19,8 @@ def end(placed):
 @pytest.mark.parametrize("exchange", [4, 12, 20])
 def test_deepseeks_order_takes_what_the_coroutines_take(layers, exchange):
     costs = Costs(8, 8, 8, forward_comm=exchange, backward_input_comm=exchange)
-    times = phase_times(costs, 2 * layers)
-    placed = place_phases(DEEPSEEK, costs, layers)
+    times = pair_times(costs, 2 * layers)
+    placed = place_segments(DEEPSEEK, costs, layers)
     assert end(placed) == times.overlapped
     assert exposed(placed) == times.exposed
 
@@ -29,7 +29,7 @@ def test_every_possible_order_does_all_the_work_and_none_takes_less_than_a_strea
     orders = list(all_orders())
     assert len({*orders}) == len(orders) == 840
     for order in orders:
-        placed = place_phases(order, EVEN, layers=2)
+        placed = place_segments(order, EVEN, layers=2)
         assert len(placed) == 2 * len(NEEDS)
         assert 24 <= end(placed) <= 48
         assert exposed(placed) == end(placed) - 24, "an order that waits for nothing but communication"
@@ -56,4 +56,4 @@ def test_impossible_orders_are_told_apart(order, said):
     assert said in order_problems(order)
     assert not check_order(order, EVEN)
     with pytest.raises(ValueError):
-        place_phases(order, EVEN)
+        place_segments(order, EVEN)

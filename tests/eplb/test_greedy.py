@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pipelab.eplb import lognormal, one_hot, rebalance, rebalance_experts, teaching, zipf
-from pipelab.eplb.greedy import pack, replicate
+from pipelab.eplb import lognormal, one_hot, rebalance, rebalance_experts, zipf
+from pipelab.eplb import reference as teaching
 from pipelab.eplb.sizes import Sizes
+from pipelab.eplb.solver.greedy import pack, replicate
 
 from .strategies import arguments, check, published_arguments, sizes_and_load
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from pipelab.eplb import Plan, lognormal, one_hot, rebalance, zipf
-from pipelab.eplb.bound import lower_bound, nodes_bound
 from pipelab.eplb.sizes import Sizes
+from pipelab.eplb.solver.bound import lower_bound, nodes_bound
 
 from .strategies import arguments, check, optimum, sizes_and_load
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelab.eplb import RECORDINGS, RecordedLoads, dead, recorded_loads, skew
-from pipelab.eplb.recorded import TOP_K, parse
+from pipelab.eplb.loads.recorded import TOP_K, parse
 
 FOLDER = Path(__file__).parents[2] / "data" / "expert_loads"
 EACH = pytest.mark.parametrize("balance", RECORDINGS)

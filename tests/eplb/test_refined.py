@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 
 from pipelab.eplb import Plan, lognormal, one_hot, rebalance, zipf
-from pipelab.eplb.exhaustive import best_of_all, few_enough
-from pipelab.eplb.packing import Packing
 from pipelab.eplb.sizes import Sizes
-from pipelab.eplb.swaps import part_doubles
+from pipelab.eplb.solver.exhaustive import best_of_all, few_enough
+from pipelab.eplb.solver.packing import Packing
+from pipelab.eplb.solver.swaps import part_doubles
 
 from .strategies import arguments, check, doubled, optimum, sizes_and_load
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelab.ir import Action, Schedule, check, forward_only, from_csv, linear, lower, to_csv
 from pipelab.schedules import gpipe, one_f_one_b
-from pipelab.simulate import simulate
+from pipelab.simulator import simulate
 from tests.schedules.cases import schedules as named
 
 from .generate import valid_schedules

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from pipelab import Costs, Schedule, dualpipe, forward_only, gpipe, one_f_one_b, run, simulate, zb_h1
 from pipelab.models import Attention
 from pipelab.moe import Expert, MoEBlock
-from pipelab.runtime import RankDied
+from pipelab.overlap.segmented import SegmentedSequence
+from pipelab.ranks import RankDied
 from pipelab.runtime.grid import Grid
-from pipelab.runtime.phases import PhasedSequence
-from pipelab.simulate.phases import phase_times
+from pipelab.simulator.pair_timing import pair_times
+from tests.overlap.test_overlap import Sleepy
+from tests.ranks.test_torchrun import torchrun
 from tests.runtime.small import linears, mse, vectors
-from tests.runtime.test_overlap import Sleepy
-from tests.runtime.test_torchrun import torchrun
 
 WIDTH = 8
 
@@ -31,7 +31,7 @@ WIDTH = 8
 def blocks(count: int, layers: int = 1) -> list[nn.Module]:
     shape = {"hidden": 8, "num_experts": 4, "top_k": 2, "shared_hidden": 4, "balance": "auxiliary", "strength": 0.1}
     return [
-        PhasedSequence(*(MoEBlock(WIDTH, 2, seed=10 * stage + layer, **shape) for layer in range(layers))).double()
+        SegmentedSequence(*(MoEBlock(WIDTH, 2, seed=10 * stage + layer, **shape) for layer in range(layers))).double()
         for stage in range(count)
     ]
 
@@ -115,7 +115,7 @@ def test_the_timeline_has_two_streams() -> None:
 def test_the_prediction_is_of_pairs_as_they_are_run(overlap: bool) -> None:
     costs, schedule = Costs(2, 2, 2, forward_comm=3, backward_input_comm=3), dualpipe(2, 4)
     result = run(schedule, blocks(2), batch(8), loss=mse, expert_ranks=2, pace=costs, overlap=overlap, check=False)
-    times = phase_times(costs, exchanges=2)
+    times = pair_times(costs, exchanges=2)
     pair = times.overlapped if overlap else times.serial
     assert result.simulated.makespan == simulate(schedule, replace(costs, overlapped=pair)).makespan
 
@@ -130,7 +130,7 @@ def test_phases_that_can_not_keep_the_pace() -> None:
 
     block = MoEBlock(WIDTH, 2, hidden=8, num_experts=2, top_k=1)
     block.attention = Slow(WIDTH, 2)
-    stages = [PhasedSequence(block.double())]
+    stages = [SegmentedSequence(block.double())]
     costs = Costs(4, 4, 4, forward_comm=60, backward_input_comm=60)
     result = run(gpipe(1, 2), stages, batch(4), loss=mse, pace=costs, expert_ranks=2)
     assert result.lateness_ms > 15

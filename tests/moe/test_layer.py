@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipelab import Ranks
 from pipelab.moe import ExpertGroup, MoE, MoEBlock, Router
-from pipelab.runtime import RankDied
+from pipelab.ranks import RankDied
 from tests.moe.dense import WIDTH, by_definition, difference, inputs_of, joined, on_this_rank
 
 # (tokens of each rank, settings)
@@ -183,7 +183,7 @@ def test_a_rank_killed_while_rows_travel() -> None:
 
     def die(ctx):
         layer = MoE(WIDTH, 4, 4, 1, group=ExpertGroup.of())
-        phases = layer.phases(torch.ones(3, WIDTH))
+        phases = layer.segments(torch.ones(3, WIDTH))
         exchange = next(phases)
         if ctx.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -8,7 +8,7 @@ import pytest
 
 from pipelab.course import grade
 
-CELLS = nbformat.read(Path(__file__).parents[2] / "notebooks" / "11_capstone.ipynb", as_version=4).cells
+CELLS = nbformat.read(Path(__file__).parents[2] / "notebooks" / "16_capstone.ipynb", as_version=4).cells
 
 
 def starters() -> dict[str, str]:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from pipelab import Schedule, dualpipe, from_csv, run, simulate
 from pipelab.ir import Placement, bidirectional
 from pipelab.models import batches, transformer_stages
-from pipelab.runtime import Progress, RankDied
-from pipelab.runtime.forks import forks
+from pipelab.ranks import RankDied
+from pipelab.ranks.forkserver_client import forks
+from pipelab.runtime import Progress
 from tests.ir.generate import random_schedule
-from tests.runtime.drivers import gone
+from tests.ranks.drivers import gone
 from tests.runtime.small import WIDTH, linears, mse, vectors
 
 # DeepSeek's algorithm for 2 ranks and 4 micro-batches, by hand: the first pair not overlapped, the last backward split.

@@ -10,23 +10,12 @@ import torch
 from hypothesis import given
 from torch import nn
 
-from pipelab import (
-    Action,
-    Costs,
-    Schedule,
-    build,
-    gpipe,
-    lower,
-    naive,
-    one_f_one_b,
-    run,
-    simulate,
-)
+from pipelab import Action, Costs, Schedule, build, gpipe, lower, naive, one_f_one_b, run, simulate
 from pipelab.ir import bidirectional, looped, v_shape
 from pipelab.ir.action import RECV_B, RECV_F, SEND_B, SEND_F
 from pipelab.models import batches, transformer_stages
 from pipelab.runtime.just_in_time import just_in_time
-from pipelab.runtime.reference import compare_training
+from pipelab.runtime.single_process import compare_training
 from tests.ir.generate import valid_schedules
 from tests.runtime.small import WIDTH, linears, mse, vectors
 

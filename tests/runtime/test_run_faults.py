@@ -14,7 +14,8 @@ from torch import nn
 
 from pipelab import Action, Costs, Schedule, ScheduleError, gpipe, run
 from pipelab.ir import linear
-from pipelab.runtime import Cancelled, Progress, RankDied, RankTimeout
+from pipelab.ranks import Cancelled, RankDied, RankTimeout
+from pipelab.runtime import Progress
 from tests.runtime.small import linears, mse, vectors
 
 
@@ -23,7 +24,7 @@ class TestRefusals:
 
     @pytest.fixture(autouse=True)
     def _no_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipelab.runtime.ranks.forks", lambda: pytest.fail("a process was asked for"))
+        monkeypatch.setattr("pipelab.ranks.pool.forks", lambda: pytest.fail("a process was asked for"))
 
     @pytest.mark.parametrize("count", [0, 2, 4])
     def test_stages(self, count: int) -> None:

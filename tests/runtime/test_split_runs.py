@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from pipelab import SCHEDULES, Costs, Schedule, build, dualpipe, from_csv, one_f_one_b, run, simulate, zb_h1
+from pipelab.autograd.graph import CUSTOM
 from pipelab.ir import looped
 from pipelab.models import batches, transformer_stages
-from pipelab.runtime.way import CUSTOM
 from tests.ir.generate import random_schedule, valid_schedules
 from tests.runtime.small import WIDTH, linears, mse, vectors
 

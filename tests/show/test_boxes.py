@@ -10,7 +10,7 @@ from pipelab.show.boxes import boxes, kinds, tints_mean
 from pipelab.show.palette import STYLES
 from pipelab.timeline import Span
 from tests.ir.generate import valid_schedules
-from tests.simulate.reference import random_costs
+from tests.simulator.reference import random_costs
 
 
 @given(st.data())

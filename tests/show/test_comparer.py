@@ -2,18 +2,18 @@
 
 import pytest
 
-from pipelab import Costs, comparison, explore_costs
+from pipelab import Costs, compare_schedules, explore_costs
 
 
 def test_the_table_follows_the_sliders():
     comparer = explore_costs(4, 8)
-    assert comparer.result["dualpipe"].makespan == comparison(4, 8)["dualpipe"].makespan
+    assert comparer.result["dualpipe"].makespan == compare_schedules(4, 8)["dualpipe"].makespan
     before = comparer.table.value
     comparer.controls.sliders["microbatches"].value = 12
     assert comparer.table.value != before
     comparer.controls.sliders["overlapped"].value = 2.2
     assert float(comparer.result["dualpipe"].makespan) == pytest.approx(
-        float(comparison(4, 12, Costs(1.0, 1.0, 1.0, overlapped=2.2))["dualpipe"].makespan)
+        float(compare_schedules(4, 12, Costs(1.0, 1.0, 1.0, overlapped=2.2))["dualpipe"].makespan)
     )
 
 

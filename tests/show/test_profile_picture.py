@@ -8,9 +8,9 @@ import pytest
 from matplotlib.collections import PolyCollection
 
 from pipelab import load_profile, plot_profile
-from pipelab.__main__ import BAD_ARGUMENTS, OK, main
+from pipelab.cli import BAD_ARGUMENTS, OK, main
 from pipelab.show.palette import COMM, STYLES
-from tests.timeline.traces import Trace, overlapped
+from tests.profiler.traces import Trace, overlapped
 
 
 @pytest.fixture

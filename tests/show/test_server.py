@@ -9,7 +9,7 @@ import pytest
 
 from pipelab import explore_serving, plot_rebalancing, plot_serving, rebalance
 from pipelab.eplb import contiguous, drifting, zipf
-from pipelab.moe import Serving, serve
+from pipelab.serving import Serving, serve
 
 SMALL: dict[str, Any] = {"ranks": 2, "tokens": 200, "steps": 1, "width": 8, "hidden": 16}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from pipelab import rebalance
-from pipelab.eplb import teaching
+from pipelab.eplb import reference as teaching
 from pipelab.eplb.sizes import Sizes
 from pipelab.show import step_through
 from tests.eplb.strategies import arguments, sizes_and_load

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipelab import SCHEDULES, Costs, Timeline, comparison, gpipe, interleaved_1f1b, naive, one_f_one_b, simulate
+from pipelab import SCHEDULES, Costs, Timeline, compare_schedules, gpipe, interleaved_1f1b, naive, one_f_one_b, simulate
 from pipelab.ir import Action
 from pipelab.show import figures_table, text_timeline, timeline_svg
 from pipelab.show.figures import MEANING, number
@@ -96,7 +96,7 @@ def test_figures_have_names_with_meanings():
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_figures_count_what_the_comparison_of_schedules_does(name):
-    row = comparison(4, 8, schedules=[name])[name]
+    row = compare_schedules(4, 8, schedules=[name])[name]
     table = dict(figures_table(row.timeline, in_shares=True))
     assert table["messages"] == str(row.messages)
     shares = [number(peak) for peak in row.peak_activations]

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelab.timeline.cover import Cover
+from pipelab.timeline.intervals import Cover
 
 pairs = st.lists(st.tuples(st.integers(-9, 30), st.integers(0, 12)), max_size=9).map(
     lambda rows: sorted((start, start + length) for start, length in rows)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipelab import Action, Costs, Schedule, Span, Timeline, gpipe, naive, one_f_one_b, simulate
 from pipelab.ir import linear
 from tests.ir.generate import valid_schedules
-from tests.simulate.reference import random_costs
+from tests.simulator.reference import random_costs
 
 from .reference import cells, exposed, held, idle_cells, length, middle, phase
 

@@ -3,7 +3,7 @@
 from ...ir import Action
 from ...ir.action import FORWARD
 from ...schedules import build
-from ...simulate import Costs
+from ...simulator import Costs
 from .base import Assignment, Judged, Replies
 from .pipeline import Pipeline, Size
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from ...eplb import lognormal, zipf
 from ...ir import Schedule
 from ...schedules import build
-from ...simulate import Costs, simulate
+from ...simulator import Costs, simulate
 from ...timeline import Timeline
 from .balancing import Case, plan, question
 from .base import Assignment, Judged, Refused, Replies, Test

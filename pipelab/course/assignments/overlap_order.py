@@ -6,8 +6,8 @@ from functools import lru_cache
 from math import isclose
 from typing import Any
 
-from ...simulate import Costs
-from ...simulate.order import all_orders, order_problems, place_phases
+from ...simulator import Costs
+from ...simulator.segment_order import all_orders, order_problems, place_segments
 from ..confine import Question
 from ..phases import check_order
 from .base import Assignment, Judged, Refused, Replies, Test
@@ -35,7 +35,7 @@ def _possible(replies: Replies) -> Judged:
 @lru_cache(maxsize=8)
 def _extremes(costs: Costs) -> tuple[Any, Any]:
     """What the best order takes, and one that hides nothing."""
-    best = min(max(phase.end for phase in place_phases(each, costs, _LAYERS)) for each in all_orders())
+    best = min(max(phase.end for phase in place_segments(each, costs, _LAYERS)) for each in all_orders())
     return best, costs.duration("F", 0) + costs.duration("B", 0)
 
 
@@ -45,7 +45,7 @@ def _hides(name: str, points: float, costs: Costs, hints: tuple[str, ...]) -> Te
         if order_problems(order):
             raise Refused("only an order that is possible can be timed")
         best, serial = _extremes(costs)
-        takes = max(phase.end for phase in place_phases(order, costs, _LAYERS))
+        takes = max(phase.end for phase in place_segments(order, costs, _LAYERS))
         if takes <= best or isclose(takes, best):
             return Judged(1)
         return Judged(float((serial - takes) / (serial - best)), check_order(order, costs, _LAYERS).reasons)

@@ -8,7 +8,7 @@ from math import isclose
 
 from ...ir import Schedule, check
 from ...schedules import build
-from ...simulate import Costs, simulate
+from ...simulator import Costs, simulate
 from ..confine import Question
 from .base import Judged, Refused, Replies, Test
 from .reading import read_free, read_like
@@ -163,7 +163,8 @@ def _said(size: Size) -> str:
 
 
 def _trained(schedule: Schedule) -> Judged:
-    from ...runtime import RankError, run
+    from ...ranks import RankError
+    from ...runtime import run
 
     try:
         result = run(schedule, device="cpu", timeout=60)

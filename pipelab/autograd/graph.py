@@ -1,0 +1,199 @@
+"""Way: which nodes of an autograd graph lead to a stage's input, and where branches to its parameters leave.
+
+The words are those of :mod:`pipelab.autograd.split_backward`. Nodes are numbers here, without their tensors; so one
+look serves all micro-batches of a stage, whose graphs are alike.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node
+
+CUSTOM = "a custom autograd.Function computes all its gradients at once"
+KERNEL = "one kernel computes it together with the input's gradient"
+SHARED = "several operations of the stage use it directly"
+HOOKED = "its layer's activations are recomputed or fetched in backward (checkpointing, offloading)"
+REENTRANT = "reentrant checkpointing knows whole backwards only"
+
+_LEAF = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]
+_ONE_KERNEL = {"PreluKernelBackward0", "MkldnnRnnLayerBackward0", "ThnnFusedLstmCellBackward0"}
+_PRODUCTS = {"AddmmBackward0", "MmBackward0"}  # bias + X · W, and X · W, which is what a linear layer comes down to
+
+
+class Shape(NamedTuple):
+    """A graph without its tensors. Nodes are numbered so that what a node points to comes before it; the root is last.
+
+    kinds   the type of each node
+    edges   of each node: where its gradients go, and as which output of that node; (-1, 0) for nowhere
+    """
+
+    kinds: tuple[type, ...]
+    edges: tuple[tuple[tuple[int, int], ...], ...]
+
+
+class Linear(NamedTuple):
+    """A junction that is a matrix product X · W (+ bias), whose W and bias are parameters."""
+
+    node: int
+    weight: int  # leaves
+    bias: int | None
+    transposed: bool  # the parameter is Wᵀ, as nn.Linear keeps it
+
+
+class Junction(NamedTuple):
+    """Any other junction.
+
+    own      leaves of its branches, where no other junction leads to them
+    shared   the first edges of its other branches
+    """
+
+    node: int
+    own: tuple[int, ...]
+    shared: tuple[tuple[int, int], ...]
+
+
+class Way(NamedTuple):
+    """What backward is to be asked for at I, and what is left for W.
+
+    ends        where I goes to
+    early       leaves whose gradient can't wait -> the reason
+    junctions   from the input's side to the output's
+    whole       True: I must do everything, as one plain backward
+    """
+
+    ends: tuple[int, ...]
+    early: dict[int, str]
+    junctions: tuple[Linear | Junction, ...]
+    whole: bool = False
+
+
+def walk(root: Node) -> tuple[dict[Node, int], Shape]:
+    """Every node that gradients reach from this one, numbered, and their shape."""
+    number: dict[Node, int] = {}
+    edges: list[tuple[tuple[int, int], ...]] = []
+    stack = [(root, root.next_functions)]
+    while stack:
+        node, following = stack[-1]
+        for after, _ in following:
+            if after is not None and after not in number:
+                stack.append((after, after.next_functions))
+                break
+        else:
+            stack.pop()
+            edges.append(tuple([(-1 if after is None else number[after], output) for after, output in following]))
+            number[node] = len(number)
+    return number, Shape(tuple(map(type, number)), tuple(edges))
+
+
+def is_leaf(node: Node) -> bool:
+    """Is it a parameter's (or the input's) node, which adds what arrives to its ``variable``'s ``grad``?"""
+    return isinstance(node, _LEAF)
+
+
+@lru_cache(maxsize=1024)
+def find_way(shape: Shape, end: int | None, hooked: frozenset[int] = frozenset()) -> Way:
+    """The way to the input.
+
+    end      the input's node; None where the input needs no gradient
+    hooked   junctions whose saved tensors are in somebody else's keeping
+    """
+    kinds = shape.kinds
+    if any(kind.__name__ == "CheckpointFunctionBackward" for kind in kinds):
+        leaves = [node for node, kind in enumerate(kinds) if kind is _LEAF and node != end]
+        return Way((), dict.fromkeys(leaves, REENTRANT), (), whole=True)
+    edges = [[pair for pair in dict.fromkeys(pairs) if pair[0] >= 0] for pairs in shape.edges]
+    users = Counter(after for pairs in edges for after in {after for after, _ in pairs})
+    ends = _first_operations(shape) if end is None else {end}
+    early: dict[int, str] = {}
+    while True:
+        # Whatever leads to a leaf that can't wait belongs to the way as well; so look again until no leaf is added.
+        way = {*ends, *early}
+        for node, pairs in enumerate(edges):
+            if any(after in way for after, _ in pairs):
+                way.add(node)
+        branches = {node: [pair for pair in edges[node] if pair[0] not in way] for node in sorted(way)}
+        below = {head: _leaves(head, shape) for leaving in branches.values() for head, _ in leaving}
+        linear = {node: _linear(node, shape, way) for node in branches if node not in hooked}
+        added = {
+            leaf: why
+            for node, leaving in branches.items()
+            if not linear.get(node)
+            for head, _ in leaving
+            if (why := _cannot_wait(kinds[node], node in hooked, users[head]))
+            for leaf in below[head]
+        }
+        if not added:
+            break
+        early |= added
+    heads = [head for leaving in branches.values() for head in {head for head, _ in leaving}]
+    owners = Counter(leaf for head in heads for leaf in below[head])
+    junctions: list[Linear | Junction] = []
+    for node, leaving in branches.items():
+        if product := linear.get(node):
+            junctions.append(product)
+        elif leaving:
+            own = {head for head, _ in leaving if all(owners[leaf] == 1 for leaf in below[head])}
+            own_leaves = dict.fromkeys(leaf for head in sorted(own) for leaf in below[head])
+            junctions.append(Junction(node, tuple(own_leaves), tuple(pair for pair in leaving if pair[0] not in own)))
+    return Way(tuple(ends), early, tuple(junctions))
+
+
+def _first_operations(shape: Shape) -> set[int]:
+    """Where the way ends if the stage's input needs no gradient: the first operations on it.
+
+    The graph doesn't know the input then. A chain of operations with one input each that begins at a parameter is taken
+    for the parameter's preparation (a transpose, a slice, an embedding's look-up), and what first combines such chains
+    for a first operation. (A wrong guess would shift work between I and W, no more.)
+    """
+    preparing: set[int] = {-1}
+    first: set[int] = set()
+    for node, (kind, pairs) in enumerate(zip(shape.kinds, shape.edges, strict=True)):
+        sources = {after for after, _ in pairs} - {-1}
+        if kind is _LEAF or (len(sources) == 1 and sources <= preparing):
+            preparing.add(node)
+        elif sources <= preparing:
+            first.add(node)
+    return first or {len(shape.kinds) - 1}  # nothing but a chain: all of it is for W
+
+
+def _leaves(head: int, shape: Shape) -> tuple[int, ...]:
+    """The parameters at the end of a branch."""
+    found, stack = {head: None}, [head]
+    while stack:
+        for after, _ in shape.edges[stack.pop()]:
+            if after >= 0 and after not in found:
+                found[after] = None
+                stack.append(after)
+    return tuple(node for node in found if shape.kinds[node] is _LEAF)
+
+
+def _linear(node: int, shape: Shape, way: Collection[int]) -> Linear | None:
+    """This node of the way as a linear layer, if it is one: its W, perhaps transposed, and its bias are parameters."""
+    if shape.kinds[node].__name__ not in _PRODUCTS:
+        return None
+    *bias, x, weight = (after for after, _ in shape.edges[node])
+    transposed = weight >= 0 and shape.kinds[weight].__name__ == "TBackward0"
+    leaf = shape.edges[weight][0][0] if transposed else weight
+    fine = x == -1 or x in way
+    for parameter in (leaf, *bias):
+        fine = fine and parameter not in way and (parameter == -1 or shape.kinds[parameter] is _LEAF)
+    if not fine or leaf == -1:
+        return None
+    return Linear(node, leaf, bias[0] if bias and bias[0] >= 0 else None, transposed)
+
+
+def _cannot_wait(kind: type, hooked: bool, users: int) -> str:
+    """Why the gradients on a branch must be computed at I, if they must; `users`: of its first node."""
+    if issubclass(kind, BackwardCFunction):
+        return CUSTOM
+    if kind.__name__ in _ONE_KERNEL:
+        return KERNEL
+    if hooked:
+        return HOOKED
+    return SHARED if users > 1 else ""

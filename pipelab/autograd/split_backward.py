@@ -1,0 +1,242 @@
+"""Split backward: first the gradient that the previous stage waits for, later those of this stage's own parameters.
+
+After a forward, autograd holds a graph with a node for every operation. Gradients flow through it from the stage's
+output to its ends: the stage's input, and its parameters. Of two linear layers with a tanh between them:
+
+    output ── linear 2 ── tanh ── linear 1 ── input
+                 │                   │
+              weight 2            weight 1
+
+The *way* is every node from which the input can be reached. What leaves the way ends at parameters only: a *branch*.
+Where branches leave is a *junction*: there the incoming gradient dY has two uses, and for a linear layer each is a
+matrix product of its own,
+
+    dX = dY · Wᵀ     goes on along the way; the previous stage waits for it
+    dW = Xᵀ · dY     goes down the branch; nobody waits for it before the optimizer
+
+Autograd computes of a node only the gradients that lead to an end it was asked for. So:
+
+    I   asks for the input's gradient: backward runs every node of the way, for its dX only. Note each junction's dY.
+    W   takes each junction again, with its dY, and computes what goes down its branches: its dW only.
+
+Together they compute what one whole backward computes, each product once.
+
+Memory: I has autograd keep the graph, because W needs the junctions again. But what the forward saved lies in boxes
+(`Kept`), and when I is over those are emptied that other nodes than junctions have read. What stays until W is what W
+needs: the X and the dY of each junction.
+
+Some parameters' gradients can't wait, and are taken along at I; `SplitBackward.early` tells which and why. Nothing is
+computed twice for them either, but less is left for W.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge, saved_tensors_hooks
+
+from .graph import Junction, Linear, find_way, is_leaf, walk
+from .saved_tensors import ActivationBytes, Kept
+
+Further = list[tuple[GradientEdge, torch.Tensor]]  # gradients that have further to go, each with its next edge
+
+
+class SplitBackward:
+    """One forward of a stage, and its backward in two parts.
+
+    counter   counts the bytes that it keeps
+    early     parameter -> why its gradient is computed in the first part already
+
+    >>> import torch
+    >>> from torch import nn
+    >>> stage, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), torch.ones(1, 3, requires_grad=True)
+    >>> split = SplitBackward()
+    >>> with split.keeping():
+    ...     y = stage(x)
+    >>> split.input_gradient(y, torch.ones(1, 2), x)
+    >>> x.grad is not None, stage[0].weight.grad is not None
+    (True, False)
+    >>> split.weight_gradients()
+    >>> stage[0].weight.grad is not None
+    True
+    """
+
+    def __init__(self, counter: ActivationBytes | None = None) -> None:
+        self.counter = counter
+        self.early: dict[torch.Tensor, str] = {}
+        self.junctions: list[_Product | _General] = []  # whose gradients are still to be computed
+        self.read: list[Kept] = []  # boxes that I has read, but not for a junction that needs them again
+        self.running = self.at_junction = False
+
+    def keeping(self) -> saved_tensors_hooks:
+        """The context in which to do the forward: puts what it saves for the backward into boxes."""
+        return saved_tensors_hooks(lambda tensor: Kept(tensor, self.counter), self._get)
+
+    def _get(self, kept: Kept) -> torch.Tensor:
+        if self.running and not self.at_junction:
+            self.read.append(kept)
+        return kept.get()
+
+    def input_gradient(
+        self, output: torch.Tensor, gradient: torch.Tensor | None, received: torch.Tensor | None = None
+    ) -> None:
+        """I: leave the input's gradient in ``received.grad``, and note what `weight_gradients` needs.
+
+        gradient   of the output; None for a loss, which is one number
+        received   the stage's input, a leaf. If it needs no gradient (token ids), I goes as far back as the first
+                   operations on it, so that W has no more to do than on any other stage.
+        """
+        if not output.requires_grad:
+            return
+        number, shape = walk(get_gradient_edge(output).node)
+        nodes: list[Any] = [*number]  # Any: what a node has depends on its kind
+        end = next((n for n, node in enumerate(nodes) if is_leaf(node) and node.variable is received), None)
+        way = find_way(shape, end)
+        if hooked := frozenset(junction.node for junction in way.junctions if _is_hooked(nodes[junction.node])):
+            way = find_way(shape, end, hooked)
+        self.early = {nodes[leaf].variable: why for leaf, why in way.early.items()}
+        if way.whole:
+            torch.autograd.backward([output], [gradient])
+            return
+        self.junctions = [
+            _Product(self, nodes, junction) if isinstance(junction, Linear) else _General(self, nodes, junction)
+            for junction in way.junctions
+        ]
+        asked = [GradientEdge(nodes[node], 0) for node in (*way.ends, *way.early)]
+        self.running = True
+        torch.autograd.backward([output], [gradient], retain_graph=bool(self.junctions), inputs=asked)
+        self.running = False
+        for kept in self.read:
+            kept.free()
+        self.read.clear()
+
+    @torch.no_grad()
+    def weight_gradients(self) -> None:
+        """W: add to every parameter's ``grad`` what `input_gradient` left out, and free all that was kept for it."""
+        further: Further = []
+        while self.junctions:
+            further += self.junctions.pop().weight_gradients()  # from the output's side; what it kept goes with it
+        if further:
+            edges, gradients = zip(*further, strict=True)
+            torch.autograd.backward(edges, gradients)
+
+
+class _Arrived:
+    """The gradients that arrived at a junction. Apart from it, for a node and its hooks must not own each other."""
+
+    def __init__(self, split: SplitBackward) -> None:
+        self.split = split
+        self.gradients: list[Kept | None] = []
+
+    def note(self, gradients: tuple[torch.Tensor | None, ...]) -> None:
+        self.gradients = [None if gradient is None else Kept(gradient, self.split.counter) for gradient in gradients]
+
+    def enter(self, gradients: tuple[torch.Tensor | None, ...]) -> tuple[torch.Tensor | None, ...]:
+        self.split.at_junction = True
+        if not self.gradients:
+            self.note(gradients)
+            return gradients
+        # In W: hooks that the user put on this tensor have just run once more; right is what they gave the first time.
+        return tuple(kept.get() if kept else None for kept in self.gradients)
+
+    def leave(self, *_: object) -> None:
+        self.split.at_junction = False
+
+
+class _Product:
+    """A linear layer. What it has for W is one product, dW = Xᵀ · dY, added to the gradient without a detour."""
+
+    def __init__(self, split: SplitBackward, nodes: list[Any], linear: Linear) -> None:
+        node, self.transposed = nodes[linear.node], linear.transposed
+        self.weight, self.bias = nodes[linear.weight], None if linear.bias is None else nodes[linear.bias]
+        if node.name() == "AddmmBackward0":
+            x, self.alpha, self.beta = node._saved_mat1, node._saved_alpha, node._saved_beta
+        else:
+            x, self.alpha, self.beta = node._saved_self, 1, 1
+        self.x, self.arrived = Kept(x, split.counter), _Arrived(split)
+        self.hook = node.register_prehook(self.arrived.note)
+
+    def weight_gradients(self) -> Further:
+        self.hook.remove()
+        (kept,) = self.arrived.gradients or (None,)
+        if kept is None:
+            return []
+        x, dy = self.x.get().conj(), kept.get()
+        further = _add_product(self.weight, *((dy.t(), x) if self.transposed else (x.t(), dy)), self.alpha)
+        if self.bias is not None:
+            summed = dy.sum_to_size(self.bias.variable.shape)
+            further += _add(self.bias, summed if self.beta == 1 else self.beta * summed)
+        return further
+
+
+class _General:
+    """Any other junction: autograd runs its node again, for its branches only.
+
+    own      the leaves of branches, where no other junction leads to them
+    shared   the first edges of the other branches, as of a computed weight that depends on what others depend on, too.
+             Asked for their leaf, autograd would go along the way to the next junction as well; the edge itself belongs
+             to this junction alone.
+    """
+
+    def __init__(self, split: SplitBackward, nodes: list[Any], junction: Junction) -> None:
+        self.node: Node = nodes[junction.node]
+        self.own = [GradientEdge(nodes[leaf], 0) for leaf in junction.own]
+        self.shared = [GradientEdge(nodes[head], number) for head, number in junction.shared]
+        self.arrived = _Arrived(split)
+        self.hooks = self.node.register_prehook(self.arrived.enter), self.node.register_hook(self.arrived.leave)
+
+    def weight_gradients(self) -> Further:
+        """The own leaves get their gradients; those at the shared edges are returned."""
+        edges = [GradientEdge(self.node, number) for number, kept in enumerate(self.arrived.gradients) if kept]
+        gradients = [kept.get() for kept in self.arrived.gradients if kept]
+        further: Further = []
+        if edges and self.shared:
+            again = bool(self.own)
+            parts = torch.autograd.grad(edges, self.shared, gradients, retain_graph=again, allow_unused=True)
+            further = [(edge, part) for edge, part in zip(self.shared, parts, strict=True) if part is not None]
+        if edges and self.own:
+            torch.autograd.backward(edges, gradients, inputs=self.own)
+        for hook in self.hooks:
+            hook.remove()
+        return further
+
+
+def _add_product(leaf: Any, a: torch.Tensor, b: torch.Tensor, scale: float) -> Further:
+    """Add scale · a · b to a parameter's gradient; see `_add`."""
+    parameter = leaf.variable
+    if parameter.grad is None or _has_hooks(parameter):
+        return _add(leaf, a @ b if scale == 1 else scale * (a @ b))
+    torch.addmm(parameter.grad, a, b, alpha=scale, out=parameter.grad)
+    return []
+
+
+def _add(leaf: Any, gradient: torch.Tensor) -> Further:
+    """Add to a parameter's gradient. Where the user has put hooks on the parameter, autograd must do it: return it."""
+    parameter = leaf.variable
+    if _has_hooks(parameter):
+        return [(GradientEdge(leaf, 0), gradient)]
+    if parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad += gradient
+    return []
+
+
+def _has_hooks(parameter: torch.Tensor) -> bool:
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=1024)
+def _saved_by(kind: type) -> tuple[str, ...]:
+    return tuple(name for name in dir(kind) if name.startswith("_raw_saved_"))
+
+
+def _is_hooked(node: Node) -> bool:
+    """Has somebody else's hook packed what this node saved? Then it's no box, and no tensor either."""
+    for name in _saved_by(type(node)):
+        packed = getattr(getattr(node, name), "data", None)
+        if packed is not None:
+            return not isinstance(packed, (Kept, torch.Tensor))
+    return False

@@ -1,0 +1,1 @@
+"""Loads of experts: read, recorded, made by rule, predicted."""

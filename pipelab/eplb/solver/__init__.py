@@ -1,0 +1,1 @@
+"""Where experts go: placements made, bounded and improved, for all layers at once."""

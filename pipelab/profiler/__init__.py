@@ -1,0 +1,6 @@
+"""What PyTorch's profiler recorded: kernels, streams, and how much of the communication is hidden."""
+
+from .load import load_profile
+from .profile import Profile
+
+__all__ = ["Profile", "load_profile"]

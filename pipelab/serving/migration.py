@@ -1,0 +1,118 @@
+"""Migration: from one plan to another. Which slots get other weights, whence; and the weights' way over the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..eplb import Plan
+from .placed_experts import PlacedExperts, exchange
+
+
+class Transfer(NamedTuple):
+    """Weights for one slot. source: the slot that has them under the previous plan, on this rank or another."""
+
+    layer: int
+    slot: int
+    source: int
+
+
+class Migration(NamedTuple):
+    """What a migration was on one rank.
+
+    slots, bytes   that came from other ranks;  sent_bytes: that went to them;  seconds: of wall time
+    """
+
+    slots: int
+    bytes: int
+    sent_bytes: int
+    seconds: float
+
+
+def transfers(plan: Plan, previous: Plan) -> tuple[Transfer, ...]:
+    """All transfers from the previous plan to this one. Slots that keep their expert have none.
+
+    Weights that the rank has in another slot are taken from there, and cost no message. Else they come from the rank
+    that has been asked for the least until then, of the same node if one there has them. So the transfers between ranks
+    are as many as Plan.moves counts. It depends on the plans alone: all ranks know who sends what, without a word.
+
+    ValueError for a previous plan of other sizes.
+
+    >>> old, new = (Plan.from_map([slots], [[6, 1, 2]], gpus=2) for slots in ([0, 1, 0, 2], [2, 1, 0, 2]))
+    >>> transfers(new, old)
+    (Transfer(layer=0, slot=0, source=3),)
+    """
+    previous.check_sizes(plan.sizes)
+    rank_of = np.arange(plan.sizes.replicas) // plan.sizes.slots
+    node_of = rank_of // (plan.sizes.gpus // plan.sizes.nodes)
+    asked = [0] * plan.sizes.gpus
+    found = []
+    for layer, (now, before) in enumerate(zip(plan.physical_to_logical, previous.physical_to_logical, strict=True)):
+        for slot in map(int, np.flatnonzero(now != before)):
+
+            def distance(source: int, slot: int = slot) -> tuple[bool, bool, int]:
+                rank = rank_of[source]
+                return bool(rank != rank_of[slot]), bool(node_of[source] != node_of[slot]), asked[rank]
+
+            source = min(map(int, np.flatnonzero(before == now[slot])), key=distance)
+            asked[rank_of[source]] += int(rank_of[source] != rank_of[slot])
+            found.append(Transfer(layer, slot, source))
+    return tuple(found)
+
+
+def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
+    """Take all layers of a plan to another plan, with their weights. All ranks of their group call it together.
+
+    layers   one for each layer of the plan, which must be the same for all of them, in the same order on all ranks
+
+    One all-to-all for each layer that has weights to send: no more than one layer's are in memory twice.
+
+    ValueError for a plan of other sizes, or one that differs from rank to rank.
+
+    >>> old, new = (Plan.from_map([slots], [[6, 1, 2]], gpus=1) for slots in ([0, 1, 2], [2, 0, 1]))
+    >>> layer = PlacedExperts(lambda number: torch.nn.Linear(4, 4), old)
+    >>> migrate([layer], new).bytes, layer.plan is new
+    (0, True)
+    """
+    began = time.monotonic()
+    previous = layers[0].plan
+    if len(layers) != plan.sizes.layers or any(layer.plan is not previous for layer in layers):
+        raise ValueError(f"migrate takes all {plan.sizes.layers} layers of one plan; got {len(layers)}")
+    moves = transfers(plan, previous)
+    layers[0].require_agreement(plan)
+    slots = received = sent = 0
+    for layer in layers:
+        mine = [move for move in moves if move.layer == layer.layer]
+        here = {move.slot: layer.weights_of(move.source) for move in mine if _way(move, plan) == (layer.rank,) * 2}
+        outgoing, there = _exchanged(layer, [move for move in mine if len({*_way(move, plan)}) == 2], plan)
+        for slot, weights in {**here, **there}.items():
+            layer.take(slot, weights)
+        layer.place(plan)
+        slots, sent = slots + len(there), sent + outgoing
+        received += sum(weights.nbytes for weights in there.values())
+    return Migration(slots, received, sent, time.monotonic() - began)
+
+
+def _way(move: Transfer, plan: Plan) -> tuple[int, int]:
+    """(from rank, to rank)"""
+    return move.source // plan.sizes.slots, move.slot // plan.sizes.slots
+
+
+def _exchanged(layer: PlacedExperts, between: list[Transfer], plan: Plan) -> tuple[int, dict[int, torch.Tensor]]:
+    """(bytes that this rank sent, the weights for each of its slots), given one layer's transfers between ranks."""
+    if not between:
+        return 0, {}
+    # In one order on all ranks: what a rank sends to another comes in the order in which that one expects it.
+    ordered = sorted(between, key=lambda move: (*_way(move, plan), move.slot))
+    outgoing = [move for move in ordered if _way(move, plan)[0] == layer.rank]
+    incoming = [move for move in ordered if _way(move, plan)[1] == layer.rank]
+    to = [sum(_way(move, plan)[1] == rank for move in outgoing) for rank in range(layer.size)]
+    of = [sum(_way(move, plan)[0] == rank for move in incoming) for rank in range(layer.size)]
+    none = layer.weights_of(layer.first)[None, :][:0]
+    rows = torch.cat([none, *(layer.weights_of(move.source)[None, :] for move in outgoing)])
+    arrived = exchange(rows, to, of, layer.group)
+    return rows.nbytes, {move.slot: weights for move, weights in zip(incoming, arrived, strict=True)}

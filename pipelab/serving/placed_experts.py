@@ -1,0 +1,150 @@
+"""Placed: a layer's experts in the physical slots of a plan, which may hold several copies of one expert."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
+
+from ..eplb import Plan
+from ..moe import dispatch
+from ..runtime.grid import ExpertGroup
+
+
+def choose_copies(experts: Tensor, slots: Tensor, chosen: Tensor | None = None, rank: int = 0) -> Tensor:
+    """The physical slot that each choice goes to; a choice is of an expert, and any of its copies gives the answer.
+
+    The n-th token of an expert, counted over all ranks in their order, goes to the expert's copy n modulo their number.
+    So copies share a rank's tokens evenly, and all ranks' together, to within one; and nothing is left to chance.
+
+    experts   int64 [tokens, top_k], of this rank's tokens
+    slots     int64 [experts, most copies]: those of each expert, then -1, as in Plan.logical_to_physical
+    chosen    int64 [ranks, experts]: how many tokens of each rank chose each expert. None: there is only this rank
+
+    >>> choose_copies(torch.tensor([[0], [1], [0], [0]]), slots=torch.tensor([[0, 2], [1, -1]])).flatten().tolist()
+    [0, 1, 2, 0]
+    """
+    flat = experts.flatten()
+    if chosen is None:
+        chosen = dispatch.count(flat, len(slots))[None]
+    before = chosen[:rank].sum(0)  # tokens of the ranks before this
+    order = flat.argsort(stable=True)
+    begins = chosen[rank].cumsum(0) - chosen[rank]
+    number = torch.empty_like(flat)
+    number[order] = torch.arange(len(flat), device=flat.device) - begins[flat[order]]
+    copies = (slots >= 0).sum(1)
+    return slots[flat, (number + before[flat]) % copies[flat]].view_as(experts)
+
+
+def sent_to_slots(chosen: Tensor, slots: Tensor) -> Tensor:
+    """How many tokens of each rank go to each slot, if all choose copies like that: int64 [ranks, slots].
+
+    So what all ranks chose need be told once only. chosen and slots are those of `choose_copies`.
+
+    >>> sent_to_slots(torch.tensor([[3, 1], [2, 0]]), slots=torch.tensor([[0, 2], [1, -1]])).tolist()
+    [[2, 1, 1], [1, 0, 1]]
+    """
+    there = slots >= 0
+    copies, copy = there.sum(1)[:, None], torch.arange(slots.shape[1], device=slots.device)
+    until = chosen.cumsum(0)
+
+    def of_the_first(number: Tensor) -> Tensor:
+        """Of so many tokens of each expert, those that go to each copy: [ranks, experts, most copies]."""
+        return (number[..., None] + copies - 1 - copy).div(copies, rounding_mode="floor")
+
+    sent = of_the_first(until) - of_the_first(until - chosen)
+    found = chosen.new_zeros(len(chosen), int(there.sum()))
+    found[:, slots[there]] = sent[:, there]
+    return found
+
+
+class PlacedExperts(nn.Module):
+    """A layer's experts where a plan puts them, one GPU of the plan being one rank of the group; for serving.
+
+    expert   its number -> its module, whose output has its input's shape. Called for the experts of this rank's slots;
+             all must have parameters of the same shapes, so that one can take another's place.
+    plan     of which this is the `layer`-th
+    group    None: the plan is for one GPU
+
+    Each rank comes with its own tokens, any number of them. Copies have weights of their own: to train them, their
+    gradients would have to be summed. :func:`migrate` takes the layer to another plan. ValueError for a plan of another
+    number of GPUs.
+
+    >>> plan = Plan.from_map([[0, 1, 0]], load=[[2, 1]], gpus=1)
+    >>> layer = PlacedExperts(lambda number: nn.Linear(4, 4), plan)
+    >>> layer(torch.zeros(5, 4), experts=torch.tensor([[0], [1], [0], [0], [1]])).shape, layer.way.rows
+    (torch.Size([5, 4]), [2, 2, 1])
+    """
+
+    way: dispatch.DispatchPlan  # of the last tokens: who sent how many to whom
+
+    def __init__(
+        self, expert: Callable[[int], nn.Module], plan: Plan, layer: int = 0, group: ExpertGroup | None = None
+    ) -> None:
+        super().__init__()
+        self.layer, self.group = layer, group
+        self.rank, self.size = (group.rank, group.size) if group else (0, 1)
+        self.require_agreement(plan)
+        self.place(plan)
+        here = slice(self.rank * plan.sizes.slots, (self.rank + 1) * plan.sizes.slots)
+        numbers = plan.physical_to_logical[layer, here].tolist()
+        self.experts = nn.ModuleList(copy.deepcopy(expert(number)) for number in numbers)
+
+    def require_agreement(self, plan: Plan) -> None:
+        """ValueError, on every rank, unless all have the same plan: tokens would go where they are not expected."""
+        if self.group is not None:
+            maps = (plan.physical_to_logical, plan.logical_to_physical)
+            self.group.require_agreement(plan=tuple(zlib.crc32(each.tobytes()) for each in maps))
+
+    def place(self, plan: Plan) -> None:
+        """Send tokens by this plan from now on. The weights must be there already: see migrate."""
+        if plan.sizes.gpus != self.size:
+            raise ValueError(f"the plan is for {plan.sizes.gpus} GPUs; the experts are spread over {self.size} ranks")
+        self.plan, self.slots = plan, torch.from_numpy(plan.logical_to_physical[self.layer].copy())
+
+    @property
+    def first(self) -> int:
+        """The number of this rank's first slot."""
+        return self.rank * self.plan.sizes.slots
+
+    def forward(self, tokens: Tensor, experts: Tensor, weights: Tensor | None = None) -> Tensor:
+        """tokens [n, width], int64 experts [n, top_k], weights of their outputs (None: 1 each) -> [n, width]."""
+        slots = self.slots.to(experts.device)
+        chosen = dispatch.gathered(dispatch.count(experts.flatten(), len(slots)), self.group)
+        copies, sent = choose_copies(experts, slots, chosen, self.rank), sent_to_slots(chosen, slots)
+        way = self.way = dispatch.plan(copies, self.plan.sizes.replicas, self.group, sent)
+        rows = exchange(tokens[way.row_of], way.send, way.receive, self.group)
+        outputs = self.compute(rows[way.by_expert], way.rows)[way.back]
+        rows = exchange(outputs, way.receive, way.send, self.group)
+        chosen = rows[way.place_of].view(*experts.shape, -1)
+        return (chosen if weights is None else weights.unsqueeze(-1) * chosen).sum(1)
+
+    def compute(self, rows: Tensor, counts: list[int]) -> Tensor:
+        """Each slot's expert on its rows."""
+        parts = zip(self.experts, rows.split(counts), strict=True)
+        return torch.cat([expert(part) if len(part) else part for expert, part in parts])
+
+    def weights_of(self, slot: int) -> Tensor:
+        """A copy of all weights of one of this rank's slots, [parameters]."""
+        return parameters_to_vector(self.experts[slot - self.first].parameters()).detach().clone()
+
+    def take(self, slot: int, weights: Tensor) -> None:
+        """Fill one of this rank's slots."""
+        parameters = [*self.experts[slot - self.first].parameters()]
+        with torch.no_grad():
+            for each, part in zip(parameters, weights.split([p.numel() for p in parameters]), strict=True):
+                each.copy_(part.view_as(each))
+
+
+def exchange(rows: Tensor, send: list[int], receive: list[int], group: ExpertGroup | None) -> Tensor:
+    """The all-to-all: so many of the rows to each rank of the group, and so many from each."""
+    if group is None:
+        return rows
+    arrived = rows.new_empty(sum(receive), *rows.shape[1:])
+    dist.all_to_all_single(arrived, rows.contiguous(), receive, send, group=group.data)
+    return arrived

@@ -1,0 +1,182 @@
+"""Server: one rank of `serve`: its experts at work on given tokens, a watch on them, and their moves."""
+
+from __future__ import annotations
+
+import time
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..eplb import Plan, rebalance
+from ..moe.layer import seeded_expert
+from ..overlap.pace import sharpen_sleep, sleep_until
+from ..runtime.grid import ExpertGroup
+from .fixed_routing import routes_of
+from .jobs import Job, Report, WindowReport
+from .migration import migrate
+from .placed_experts import PlacedExperts
+
+if TYPE_CHECKING:
+    from ..ranks.worker import RankContext
+
+
+class Watched(PlacedExperts):
+    """Experts whose computing time is taken, and that are held to so many µs per token, if any.
+
+    used        seconds of the last computation: of the CPU in this thread; on a GPU, of wall time
+    took        seconds of wall time, the pace's included
+    held, late  seconds since `forget`: that the pace gave, and by which the real work took longer
+    """
+
+    def __init__(self, *arguments: Any, pace_us: float | None) -> None:
+        super().__init__(*arguments)
+        self.pace_us, self.used, self.took = pace_us, 0.0, 0.0
+        self.forget()
+
+    def forget(self) -> None:
+        self.held = self.late = 0.0
+
+    def compute(self, rows: Tensor, counts: list[int]) -> Tensor:
+        began, clock = time.monotonic(), _clock(rows.device)
+        outputs = super().compute(rows, counts)
+        self.used = _clock(rows.device) - clock
+        if self.pace_us is not None:
+            until = began + len(rows) * self.pace_us / 1e6
+            self.held += until - began
+            self.late += max(0.0, time.monotonic() - until)
+            sleep_until(until)
+        self.took = time.monotonic() - began
+        return outputs
+
+
+def _clock(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.monotonic()
+    return time.thread_time()
+
+
+class Server:
+    """Serves all windows of a job, as one of the ranks."""
+
+    def __init__(self, ctx: RankContext, job: Job) -> None:
+        sharpen_sleep()
+        self.ctx, self.job, self.plan = ctx, job, job.plans[0]
+        _, num_layers, _ = job.counts.shape
+        group = ExpertGroup.of()
+        experts = (partial(self._expert, layer) for layer in range(num_layers))
+        self.layers = [Watched(each, self.plan, n, group, pace_us=job.pace_us) for n, each in enumerate(experts)]
+        self.dense = cache(self._expert)  # for the check: all experts, as one process would have them
+        self.prediction = np.zeros(job.counts.shape[1:])
+        shape = (int(job.counts[0, 0].sum()), job.width)
+        generator = torch.Generator().manual_seed(job.seed)
+        self.inputs = torch.randn(shape, generator=generator).to(ctx.device, getattr(torch, job.dtype))
+        self.own = torch.arange(len(self.inputs)).tensor_split(ctx.size)[ctx.rank]
+
+    def _expert(self, layer: int, number: int) -> nn.Module:
+        expert = seeded_expert(self.job.width, self.job.hidden, self.job.seed + layer, number)
+        return expert.to(self.ctx.device, getattr(torch, self.job.dtype))
+
+    @torch.inference_mode()
+    def run(self) -> Report:
+        windows = [self._window(window) for window in range(len(self.job.counts))]
+        expert_bytes = self.layers[0].weights_of(self.layers[0].first).nbytes
+        return Report(windows, expert_bytes, f"{self.ctx.backend} on {self.ctx.device.type}")
+
+    def _window(self, window: int) -> WindowReport:
+        report = WindowReport(self.plan)
+        wanted = self._wanted(window, report)
+        if wanted is not self.plan:
+            self._move(window, wanted, report)
+        routes = torch.from_numpy(routes_of(self.job.counts[window], self.job.seed + window))
+        mine = [route[self.own, None].to(self.ctx.device) for route in routes]
+        if window == 0:
+            self._step(mine)  # the first of all warms up, and is not told of
+        for layer in self.layers:
+            layer.forget()
+        for step in range(self.job.steps):
+            self.ctx.at(f"window {window}, step {step}", done=window * self.job.steps + step)
+            dist.barrier()
+            began = time.monotonic()
+            outputs = self._step(mine)
+            report.steps.append(time.monotonic() - began)
+            report.compute.append([layer.used for layer in self.layers])
+            report.wall.append([layer.took for layer in self.layers])
+        self.ctx.at(f"window {window}, served", done=(window + 1) * self.job.steps)
+        report.held, report.late = (sum(getattr(each, name) for each in self.layers) for name in ("held", "late"))
+        report.tokens = [sum(layer.way.rows) for layer in self.layers]
+        report.sent_bytes = sum(map(self._rows_to_others, self.layers)) * outputs[:1].nbytes
+        if self.job.check:
+            report.error = self._error(outputs, routes)
+        self.prediction = self.job.predictor.update(np.stack([_experts_seen(layer) for layer in self.layers]))
+        return report
+
+    def _wanted(self, window: int, report: WindowReport) -> Plan:
+        """The plan for this window. All ranks find the same one, each by itself: they have seen the same loads."""
+        if window in self.job.when:
+            self.ctx.at(f"planning for window {window}")
+            began, sizes = time.monotonic(), self.plan.sizes
+            previous = self.plan if self.job.policy == "incremental" else None
+            report.plan = rebalance(
+                self.prediction,
+                sizes.replicas,
+                sizes.gpus,
+                sizes.nodes,
+                sizes.groups,
+                str(self.job.policy),
+                previous,
+                max_moved=self.job.max_moved,
+            )
+            report.planning = time.monotonic() - began
+        elif len(self.job.plans) > 1:
+            report.plan = self.job.plans[window]
+        return report.plan
+
+    def _move(self, window: int, plan: Plan, report: WindowReport) -> None:
+        self.ctx.at(f"moving experts for window {window}")
+        dist.barrier()
+        began = time.monotonic()
+        found = migrate(self.layers, plan)
+        if self.job.bandwidth is not None:
+            sleep_until(began + max(found.bytes, found.sent_bytes) / self.job.bandwidth / 1000)
+        report.moving, report.moved_slots, report.moved_bytes = time.monotonic() - began, found.slots, found.bytes
+        report.changed, self.plan = True, plan
+
+    def _step(self, routes: list[Tensor]) -> Tensor:
+        """All layers, each added to the stream that it reads."""
+        x = self.inputs[self.own.to(self.ctx.device)]
+        for layer, experts in zip(self.layers, routes, strict=True):
+            x = x + layer(x, experts)
+        return x
+
+    def _rows_to_others(self, layer: Watched) -> int:
+        """By this rank: in the dispatch, and back in the combine."""
+        send, receive, rank = layer.way.send, layer.way.receive, self.ctx.rank
+        return sum(send) - send[rank] + sum(receive) - receive[rank]
+
+    def _error(self, outputs: Tensor, routes: Tensor) -> float | None:
+        """On rank 0: compute all that all ranks did, alone, with each expert once; how far are they off?"""
+        gathered: list[Any] | None = [None] * self.ctx.size if self.ctx.rank == 0 else None
+        dist.gather_object(outputs.cpu(), gathered)
+        if gathered is None:
+            return None
+        self.ctx.at("comparing with one process")
+        x = self.inputs
+        for layer, route in enumerate(routes.to(x.device)):
+            added = torch.empty_like(x)
+            for number in range(self.job.counts.shape[2]):
+                of = route == number
+                added[of] = self.dense(layer, number)(x[of])
+            x = x + added
+        found, wanted = torch.cat(gathered).double(), x.cpu().double()
+        return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def _experts_seen(layer: Watched) -> np.ndarray:
+    """How many tokens each expert got, from all ranks, whatever copy they went to: [experts]."""
+    experts = layer.plan.physical_to_logical[layer.layer]
+    return np.bincount(experts, layer.way.loads.cpu().numpy(), layer.plan.sizes.experts)

@@ -1,0 +1,208 @@
+"""Serving: expert-parallel ranks serve given loads under a plan; between windows their experts move to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..eplb import POLICIES, Plan, Window, contiguous
+from ..eplb.sizes import as_array, as_load
+from ..ir import at_least
+from ..ranks.pool import Ranks
+from ..runtime.run import Progress
+from .fixed_routing import counts_of
+from .jobs import Job, Predictor, Report
+from .served import Served, Serving
+
+if TYPE_CHECKING:
+    import threading
+
+    from ..ranks.errors import RankState
+    from ..ranks.worker import RankContext
+
+
+def serve(
+    loads: Any,
+    plan: Plan | Sequence[Plan] | None = None,
+    *,
+    ranks: int | None = None,
+    policy: str | None = None,
+    replicas: int | None = None,
+    every: int = 1,
+    predictor: Predictor | None = None,
+    max_moved: float = 0.1,
+    tokens: int = 2048,
+    steps: int = 3,
+    pace_us: float | None = None,
+    bandwidth: float | None = None,
+    width: int = 64,
+    hidden: int = 256,
+    dtype: Any = "float32",
+    check: bool = True,
+    device: str | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: threading.Event | None = None,
+    timeout: float = 300,
+) -> Serving:
+    """Serve loads on real ranks: real experts, spread over them as a plan says, and real all-to-alls.
+
+    In each window every token goes to one expert per layer, such that experts get exactly its load in proportion; a
+    token with several experts counts as several here. Every rank comes with an equal share of the tokens. All inputs,
+    weights and routes come from the seed.
+
+    loads      [layers, experts]: one window; or [windows, layers, experts]. Scaled to `tokens` in every layer
+    plan       where experts are. A list: one for each window. None: `contiguous`
+    ranks      one for each GPU of the plan. None: as many as that, or 4
+    policy     None: stay with the plan. Else one of `rebalance`'s: the ranks plan anew for the load that the predictor
+               expects, and their experts move;  every: so many windows
+    replicas   slots of the first plan, where none is given. None: as few as there can be
+    predictor  None: the next window is like the last (Window(1))
+    max_moved  the share of each layer's slots that the policy "incremental" may change
+    tokens     of all ranks together;  steps: per window
+    pace_us    each rank's experts do their real work and are then held to this many µs per token, so that the wall time
+               of a few cores shows what that of many GPUs would. None: not held
+    bandwidth  of an emulated link that experts move on, in bytes per ms: each rank is held until what it sent, or got,
+               could be through. None: the machine's own
+    width, hidden   of the experts;  dtype: "float32", "float64" or another of torch's
+    check      compare the outputs of each window's first step with those of one process that holds all experts
+    progress   called with a Progress at most ten times a second;  cancel: an event that ends the run when set
+
+    ValueError for loads that are none, and for sizes that don't fit together; RankError if ranks fail.
+
+    >>> from pipelab.eplb import rebalance, zipf
+    >>> load = zipf(2, 8, seed=0)
+    >>> before = contiguous(load, gpus=4, replicas=12)
+    >>> after = rebalance(load, replicas=12, gpus=4, policy="refined")
+    >>> print(serve([load, load], [before, after]))  # doctest: +SKIP
+    """
+    windows = _windows(loads)
+    plans = _plans(plan, windows, ranks, policy, replicas)
+    size = plans[0].sizes.gpus
+    numbers = {"every": every, "tokens": tokens, "steps": steps, "width": width, "hidden": hidden}
+    for name, number in numbers.items():
+        at_least(1, number, name)
+    at_least(0, seed, "seed")
+    if not 0 <= max_moved <= 1:
+        raise ValueError(f"max_moved is a share of the slots, 0 to 1; got {max_moved}")
+    if predictor is not None and not hasattr(predictor, "update"):
+        raise ValueError(f"predictor must have update(load), as MovingAverage(4) does; got {predictor!r}")
+    for name, given in {"pace_us": pace_us, "bandwidth": bandwidth}.items():
+        if given is not None and not 0 < given < np.inf:
+            raise ValueError(f"{name} must be a number above 0, or None; got {given!r}")
+    counts = np.stack([counts_of(window, tokens) for window in windows])
+    looks = predictor if predictor is not None else Window(1)
+    when = frozenset(range(every, len(windows), every) if policy else ())
+    shape = (width, hidden, _dtype(dtype), seed)
+    job = Job(counts, plans, policy, when, looks, max_moved, steps, pace_us, bandwidth, *shape, check)
+    total = size * len(windows) * steps
+
+    def report(states: list[RankState]) -> None:
+        if progress:
+            done = min(total, sum(state.done or 0 for state in states))
+            progress(Progress(done, total, tuple(state.at or "starting" for state in states)))
+
+    reports = Ranks(size, device).run(_on_this_rank, job, timeout=timeout, progress=report, cancel=cancel)
+    return _collect(job, reports)
+
+
+def _windows(loads: Any) -> np.ndarray:
+    try:
+        shape = as_array(loads).shape
+    except ValueError:
+        raise ValueError("all windows must have the same shape, [layers, experts]") from None
+    if len(shape) not in (2, 3):
+        raise ValueError(f"loads must be [layers, experts] or [windows, layers, experts]; got shape {shape}")
+    windows = [loads] if len(shape) == 2 else list(loads)
+    if not windows or 0 in shape:
+        raise ValueError(f"loads must have a window, a layer and an expert; got shape {shape}")
+    names = ["loads"] if len(shape) == 2 else [f"window {number} of loads" for number in range(len(windows))]
+    return np.stack([as_load(window, name=name) for window, name in zip(windows, names, strict=True)])
+
+
+def _plans(
+    plan: Plan | Sequence[Plan] | None, windows: np.ndarray, ranks: int | None, policy: str | None, replicas: int | None
+) -> tuple[Plan, ...]:
+    """One for each window, or one for the first."""
+    if ranks is not None:
+        at_least(1, ranks, "ranks")
+    if policy is not None and policy not in POLICIES:
+        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, or None; got {policy!r}")
+    if plan is None:
+        return (contiguous(windows[0], ranks or 4, replicas),)
+    given: Any = (plan,) if isinstance(plan, Plan) or not hasattr(plan, "__iter__") else plan
+    plans: tuple[Plan, ...] = tuple(given)
+    if wrong := [each for each in plans if not isinstance(each, Plan)]:
+        raise ValueError(f"plan must be a Plan, as rebalance makes them, or a list of them; got {wrong[0]!r}")
+    if not isinstance(plan, Plan) and (policy is not None or len(plans) != len(windows)):
+        raise ValueError(
+            f"a list of plans is one for each of {len(windows)} windows, with policy=None; got {len(plans)}, {policy=}"
+        )
+    sizes = plans[0].sizes
+    if (sizes.layers, sizes.experts) != windows.shape[1:]:
+        raise ValueError(
+            f"the plan is for {sizes.layers} layers of {sizes.experts} experts; the loads have {windows.shape[1]} "
+            f"layers of {windows.shape[2]}"
+        )
+    for name, wanted, has in (("ranks", ranks, sizes.gpus), ("replicas", replicas, sizes.replicas)):
+        if wanted is not None and wanted != has:
+            of = "GPUs" if name == "ranks" else name
+            raise ValueError(f"the plan is for {has} {of}; {name} must be {has}, or be left out; got {wanted}")
+    for each in plans[1:]:
+        each.check_sizes(sizes)
+    return plans
+
+
+def _dtype(dtype: Any) -> str:
+    name, known = str(dtype).removeprefix("torch."), ("float64", "float32", "bfloat16", "float16")
+    if name not in known:
+        raise ValueError(f"dtype must be one of {', '.join(known)}; got {dtype!r}")
+    return name
+
+
+def _on_this_rank(ctx: RankContext, job: Job) -> Report:
+    from .server import Server  # torch is needed on the ranks only
+
+    return Server(ctx, job).run()
+
+
+def _collect(job: Job, reports: Sequence[Report]) -> Serving:
+    served = []
+    for counts, ranks in zip(job.counts, zip(*(report.windows for report in reports), strict=True), strict=True):
+        held = sum(each.held for each in ranks)
+        served.append(
+            Served(
+                plan=ranks[0].plan.under(counts),
+                tokens=np.stack([each.tokens for each in ranks], axis=1),
+                compute=1000 * np.stack([np.median(each.compute, axis=0) for each in ranks], axis=1),
+                wall=1000 * np.stack([np.median(each.wall, axis=0) for each in ranks], axis=1),
+                step=1000 * float(np.median([max(step) for step in zip(*(each.steps for each in ranks), strict=True)])),
+                steps=job.steps,
+                dispatch_bytes=sum(each.sent_bytes for each in ranks),
+                moved_slots=sum(each.moved_slots for each in ranks),
+                moved_bytes=sum(each.moved_bytes for each in ranks),
+                moving=1000 * max(each.moving for each in ranks),
+                planning=1000 * max(each.planning for each in ranks),
+                error=ranks[0].error,
+                source="measured" if job.pace_us is None else "paced",
+                late=sum(each.late for each in ranks) / held if held else 0.0,
+            )
+        )
+    changed = [number for number in range(1, len(served)) if reports[0].windows[number].changed]
+    _, layers, experts = job.counts.shape
+    return Serving(
+        windows=tuple(served),
+        replanned=tuple(changed),
+        policy=job.policy,
+        ranks=len(reports),
+        layers=layers,
+        experts=experts,
+        tokens=int(job.counts[0, 0].sum()),
+        dtype=job.dtype,
+        backend=reports[0].backend,
+        expert_bytes=reports[0].expert_bytes,
+        pace_us=job.pace_us,
+        bandwidth=job.bandwidth,
+    )

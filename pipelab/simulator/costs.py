@@ -1,0 +1,240 @@
+"""Costs: how long each action takes, and each message."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from statistics import median
+from typing import Any, Literal
+
+from ..ir import Schedule, at_least
+from ..ir.action import OVERLAP
+from ..timeline import Timeline
+
+Cost = Any  # a number (int, float, Fraction), or a sequence of one per stage
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What actions and messages cost, in any one unit of time (of milliseconds, where it paces a real run).
+
+    forward, backward_input, backward_weight
+        Computation of F, I and W. B costs I + W. A number, or one per stage. Whole numbers and Fractions stay exact.
+    forward_comm, backward_input_comm, backward_weight_comm
+        Communication inside the action (tensor or expert parallel), after its computation. Occupies the rank.
+    overlapped
+        Duration of an overlapped pair, a number or one per stage (of its forward). None: the larger of the two actions'
+        summed computation and summed communication.
+    latency, bandwidth, message_bytes
+        A message between two ranks takes latency + message_bytes / bandwidth; bandwidth in bytes per unit of time, None
+        or inf for infinite. message_bytes: a number, or one per boundary (entry s: between stages s and s+1). Links are
+        never shared: messages don't slow each other down. The quotient is a float, unless one of the two is a Fraction.
+    blocking_sends
+        True: after an action, its rank is held until the messages that it sent have arrived.
+    free_at
+        "W": an activation is freed when its W (or B) ends. "I": already when its I ends.
+    unit
+        Of time, as the timelines that come of it are to say: "" for an abstract one, or "ms".
+
+    ValueError for a cost that is negative or no number.
+
+    >>> Costs(forward=1, backward_input=1, backward_weight=[1, 1, 2]).duration("B", 2)
+    3
+    """
+
+    forward: Cost = 1
+    backward_input: Cost = 1
+    backward_weight: Cost = 1
+    overlapped: Cost | None = None
+    latency: Any = 0
+    bandwidth: Any = None
+    message_bytes: Cost = 0
+    blocking_sends: bool = False
+    free_at: Literal["W", "I"] = "W"
+    forward_comm: Cost = 0
+    backward_input_comm: Cost = 0
+    backward_weight_comm: Cost = 0
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name not in ("blocking_sends", "free_at", "unit"):
+                object.__setattr__(self, field.name, _cost(getattr(self, field.name), field.name))
+        if isinstance(self.latency, tuple) or isinstance(self.bandwidth, tuple):
+            raise ValueError("latency and bandwidth are one number each, for all links")
+        if self.bandwidth is not None and self.bandwidth <= 0:
+            raise ValueError(f"bandwidth must be above 0 (None or inf: infinite); got {self.bandwidth}")
+        if self.free_at not in ("W", "I"):
+            raise ValueError(f"free_at must be 'W' or 'I'; got {self.free_at!r}")
+        if not isinstance(self.unit, str):
+            raise ValueError(f'unit must be text, such as "ms"; got {self.unit!r}')
+
+    @classmethod
+    def from_timeline(cls, timeline: Timeline, schedule: Schedule | None = None) -> Costs:
+        """Costs that a timeline shows, and that predict another schedule of the same stages.
+
+        The median duration of each kind of action on each stage, at whatever rank. Where a backward is only seen whole
+        (B), it is dealt to I and W as on those stages that show both, or else in halves. What a stage never does
+        outside an overlapped pair costs what it does on the other stages, or 0 where none does it. A pair that is never
+        seen gains what those that are seen do, or nothing: F + B. Messages are free: a timeline doesn't show what of a
+        wait was a message's journey.
+
+        schedule    that was run; needed only where the timeline lacks some of its stages
+        """
+        seen: dict[tuple[str, int], list[float]] = {}
+        for (_, action), (start, end) in timeline.dependencies.extents.items():
+            seen.setdefault((action.kind, action.stage), []).append(end - start)
+        known = {key: median(durations) for key, durations in seen.items()}
+        stages = range(schedule.num_stages if schedule else timeline.dependencies.num_stages)
+
+        def per_stage(kind: str) -> list[float]:
+            elsewhere = median([cost for (its_kind, _), cost in known.items() if its_kind == kind] or [0.0])
+            return [known.get((kind, stage), elsewhere) for stage in stages]
+
+        split = [stage for stage in stages if ("I", stage) in known and ("W", stage) in known]
+        inputs, weights = (sum(known[kind, stage] for stage in split) for kind in "IW")
+        share = inputs / (inputs + weights) if inputs + weights else 0.5
+        whole = per_stage("B") if any(kind == "B" for kind, _ in known) else None
+        backward_input, backward_weight = per_stage("I"), per_stage("W")
+        for stage in stages:
+            if whole and stage not in split:
+                backward_input[stage], backward_weight[stage] = whole[stage] * share, whole[stage] * (1 - share)
+        forward = per_stage("F")
+        serial = [sum(parts) for parts in zip(forward, backward_input, backward_weight, strict=True)]
+        gains = [
+            known[OVERLAP, stage] / serial[stage] for stage in stages if (OVERLAP, stage) in known and serial[stage]
+        ]
+        pairs = [known.get((OVERLAP, stage), serial[stage] * median(gains or [1.0])) for stage in stages]
+        return cls(
+            forward=forward,
+            backward_input=backward_input,
+            backward_weight=backward_weight,
+            overlapped=pairs if any(kind == OVERLAP for kind, _ in known) else None,
+            free_at=timeline.free_at,
+            unit=timeline.unit,
+        )
+
+    @classmethod
+    def deepseek_v3(cls) -> Costs:
+        """Four MoE layers of DeepSeek-V3 on one H800 of 64, in ms, from the profile that DeepSeek published.
+
+        Computation and communication of F and I, W, and the overlapped pair as it was measured. data/README.md says how
+        each figure was derived; :func:`pipelab.study.estimate_step` what they are good for.
+
+        >>> costs = Costs.deepseek_v3()
+        >>> costs.split("F", 0), costs.duration("F", 0) + costs.duration("B", 0), costs.overlapped
+        ((35.894, 41.768), 206.229, 129.012)
+        """
+        from ..study.deepseek import recorded_costs
+
+        return recorded_costs()
+
+    def require_stages(self, num_stages: int) -> None:
+        """ValueError if a cost per stage has another length than the pipeline."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            wanted = num_stages - 1 if field.name == "message_bytes" else num_stages
+            if isinstance(value, tuple) and len(value) != wanted:
+                what = "boundaries between stages" if field.name == "message_bytes" else "stages"
+                raise ValueError(f"{field.name} lists {len(value)} costs; the schedule has {wanted} {what}")
+
+    def cut(self, parts: int) -> Costs:
+        """Of the same model with every stage cut in so many equal ones; messages cost what they did.
+
+        >>> Costs(forward=[4, 6]).cut(2).forward
+        (2, 2, 3, 3)
+        """
+        at_least(1, parts, "parts")
+        if isinstance(self.message_bytes, tuple) and parts > 1:
+            raise ValueError("message_bytes must be one number: nothing is known of messages inside of a stage")
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            if field.name not in ("latency", "bandwidth", "message_bytes", "blocking_sends", "free_at", "unit"):
+                cost = getattr(self, field.name)
+                if isinstance(cost, tuple):
+                    changed[field.name] = tuple(divided(each, parts) for each in cost for _ in range(parts))
+                elif cost is not None:
+                    changed[field.name] = divided(cost, parts)
+        return replace(self, **changed)
+
+    def split(self, kind: str, stage: int) -> tuple[Any, Any]:
+        """(computation, communication) of a plain action."""
+        if kind == "B":
+            halves = (self.split("I", stage), self.split("W", stage))
+            return halves[0][0] + halves[1][0], halves[0][1] + halves[1][1]
+        name = {"F": "forward", "I": "backward_input", "W": "backward_weight"}[kind]
+        return at(getattr(self, name), stage), at(getattr(self, f"{name}_comm"), stage)
+
+    def duration(self, kind: str, stage: int) -> Any:
+        """Of a plain action, F, I, W or B: computation and communication."""
+        computation, communication = self.split(kind, stage)
+        return computation + communication
+
+    def pair(self, forward_stage: int, backward_kind: str, backward_stage: int) -> Any:
+        """Of an overlapped pair."""
+        if self.overlapped is not None:
+            return at(self.overlapped, forward_stage)
+        both = zip(self.split("F", forward_stage), self.split(backward_kind, backward_stage), strict=True)
+        return max(sum(parts) for parts in both)
+
+    @property
+    def communicates(self) -> bool:
+        """Is there communication inside any action?"""
+        costs = (self.forward_comm, self.backward_input_comm, self.backward_weight_comm)
+        return any(any(cost) if isinstance(cost, tuple) else cost for cost in costs)
+
+    def journeys(self, num_stages: int) -> tuple[Any, ...]:
+        """How long a message travels between stages s and s + 1, for each s; empty where all messages are free."""
+        times = tuple(self.message(boundary) for boundary in range(num_stages - 1))
+        return times if any(times) else ()
+
+    def message(self, boundary: int) -> Any:
+        """Of a message between stages `boundary` and `boundary + 1`, in either direction."""
+        if self.bandwidth is None:
+            return self.latency
+        return self.latency + at(self.message_bytes, boundary) / self.bandwidth
+
+
+def at(cost: Cost, stage: int) -> Any:
+    """The cost at one stage."""
+    return cost[stage] if isinstance(cost, tuple) else cost
+
+
+def divided(cost: Any, parts: int) -> Any:
+    """One of so many equal parts of a number; whole numbers and Fractions stay exact."""
+    if isinstance(cost, int):
+        return Fraction(cost, parts) if cost % parts else cost // parts
+    return cost / parts
+
+
+def _cost(value: Any, name: str) -> Any:
+    """A cost as it is kept: a number, a tuple, or None. ValueError for what is none."""
+    value = _plain(value)
+    if name == "bandwidth" and value == math.inf:
+        value = None
+    if value is None and name in ("bandwidth", "overlapped"):
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(number(each, name) for each in value)
+    return number(value, name)
+
+
+def _plain(value: Any) -> Any:
+    """numpy's numbers and arrays as Python's own, which stay exact."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def number(value: Any, name: str) -> Any:
+    """A cost that is one number; ValueError, with its name, for what is none."""
+    value = _plain(value)
+    try:
+        fine = math.isfinite(value) and value >= 0
+    except OverflowError:  # a whole number or Fraction beyond floats
+        fine = value >= 0
+    except TypeError:
+        raise ValueError(f"{name} must be a number or one per stage; got {value!r}") from None
+    if not fine:
+        raise ValueError(f"{name} must be finite and not negative; got {value}")
+    return value

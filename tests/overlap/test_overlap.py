@@ -1,0 +1,245 @@
+"""Phases and overlap: whatever the order in which a forward and a backward take turns, they compute the same."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from pipelab import Ranks
+from pipelab.moe import ExpertGroup, MoEBlock
+from pipelab.overlap.interleave import SegmentedPass, take_turns
+from pipelab.overlap.segmented import Exchange, Segmented, SegmentedSequence, Segments, carrying
+from pipelab.overlap.streams import Link, Streams
+
+WIDTH = 4
+
+
+class Around(Segmented):
+    """Sends its rows around, with what it carries: nobody else is there."""
+
+    exchanges = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+    def segments(self, x: Tensor) -> Segments:
+        y = self.first(x).tanh()
+        rows, y, number = yield Exchange("there", y, [len(y)], [len(y)], carry=(y * x, torch.arange(len(x))))
+        rows = self.second(rows).tanh()
+        rows, y = yield Exchange("back", rows, [len(y)], [len(y)], carry=(y + number[:, None],), phase="middle")
+        return self.third(rows * y)
+
+
+class Residual(Segmented):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = Around()
+
+    def segments(self, x: Tensor) -> Segments:
+        y, x = yield from carrying(self.inside.segments(x), x)
+        return x + y
+
+
+def stage() -> SegmentedSequence:
+    torch.manual_seed(0)
+    return SegmentedSequence(nn.Linear(WIDTH, WIDTH), Around(), nn.Tanh(), Residual(), nn.Linear(WIDTH, WIDTH)).double()
+
+
+def rows(seed: int) -> Tensor:
+    return torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def gradients(module: nn.Module) -> list[Tensor]:
+    found = [p.grad.clone() for p in module.parameters() if p.grad is not None]
+    assert len(found) == len([*module.parameters()])
+    return found
+
+
+def same(a: Any, b: Any) -> bool:
+    return len(a) == len(b) and all(torch.allclose(x, y, rtol=0, atol=1e-13) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_pair_computes_what_autograd_does(apart: bool) -> None:
+    plain, module = stage(), stage()
+    x, y = rows(1).requires_grad_(), rows(2).requires_grad_()
+    outputs = [plain(x), plain(y)]
+    for output in outputs:
+        output.backward(rows(3))
+    streams = Streams()
+    before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
+    (first,) = take_turns(before.forward(rows(1)))
+    dx, second = take_turns(before.backward(rows(3), weights=not apart), after.forward(rows(2)))
+    (dy,) = take_turns(after.backward(rows(3), weights=not apart))
+    if apart:
+        assert all(p.grad is None for p in module.parameters())
+        before.weight_gradients()
+        after.weight_gradients()
+    assert same([first, second, dx, dy], [outputs[0].detach(), outputs[1].detach(), x.grad, y.grad])
+    assert same(gradients(module), gradients(plain))
+    assert not before.early
+
+
+def test_the_order_is_that_of_deepseeks_profile() -> None:
+    """Of two layers: each stream does what the published trace shows, layer by layer."""
+    module = SegmentedSequence(*(MoEBlock(8, 2, hidden=8, num_experts=2, top_k=1) for _ in range(2)))
+    streams = Streams()
+    before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
+    x = torch.ones(1, 3, 8)
+    take_turns(before.forward(x))
+    streams.spans.clear()
+    take_turns(before.backward(x), after.forward(x))
+    order = [(span.stream, f"{span.name}({span.direction})") for span in streams.spans if span.name != "sum"]
+    layer = "attention(F) experts(B) experts(W) experts(F) attention(B) attention(W)"
+    assert [name for stream, name in order if stream == "compute"] == 2 * layer.split()
+    layer = "combine(B) dispatch(F) dispatch(B) combine(F)"
+    assert [name for stream, name in order if stream == "comm"] == 2 * layer.split()
+
+
+def test_a_loss_at_the_end_and_token_ids_at_the_start() -> None:
+    class Loss(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return (x**2).mean()
+
+    embedding, module = nn.Embedding(5, WIDTH).double(), stage()
+    whole = SegmentedSequence(embedding, module)
+    ids = torch.tensor([1, 4, 1])
+    expected = Loss()(copy.deepcopy(whole)(ids))
+    plain = copy.deepcopy(whole)
+    Loss()(plain(ids)).backward()
+    chunk = SegmentedPass(whole, Streams())
+    (loss,) = take_turns(chunk.forward(ids, finish=Loss()))
+    assert torch.equal(loss, expected.detach())
+    assert take_turns(chunk.backward(None)) == [None]
+    assert same(gradients(whole), gradients(plain))
+
+
+def test_inference_keeps_nothing() -> None:
+    chunk = SegmentedPass(stage(), Streams(), training=False)
+    (output,) = take_turns(chunk.forward(rows(1)))
+    assert same([output], [stage()(rows(1)).detach()])
+    assert not any(segment.end.requires_grad for segment in chunk.segments)
+
+
+def test_what_is_not_carried_is_noticed() -> None:
+    class Forgets(Around):
+        def segments(self, x: Tensor) -> Segments:
+            y = self.first(x)
+            (rows,) = yield Exchange("there", y, [len(y)], [len(y)])
+            return self.second(rows) + y
+
+    with pytest.raises(ValueError, match="Forgets's phase before the end uses a tensor of an earlier phase"):
+        take_turns(SegmentedPass(Forgets().double(), Streams()).forward(rows(1)))
+
+
+def test_exchanges_that_were_not_declared() -> None:
+    class Counts(Around):
+        exchanges = 3
+
+    with pytest.raises(ValueError, match="Counts declares 3 exchanges, but its phases yield 2"):
+        take_turns(SegmentedPass(Counts().double(), Streams()).forward(rows(1)))
+
+
+@pytest.mark.parametrize(
+    ("send", "receive", "width", "message"),
+    [
+        ([[1, 2], [1, 2]], [[1, 1], [1, 2]], (4, 4), "there: rank 0 sends 2 rows to rank 1, which expects 1"),
+        ([[1, 2], [1, 3]], [[1, 1], [2, 3]], (4, 4), r"there: rank 1 of 2 sends \[1, 3\] of 3 rows"),
+        ([[1, 2], [1, 2]], [[1, 1, 0], [2, 2]], (4, 4), "one number per rank"),
+        ([[1, 2], [1, 2]], [[1, 1], [2, 2]], (4, 5), "there: rank . has rows of"),
+    ],
+)
+def test_ranks_that_disagree_on_what_they_send(send, receive, width, message) -> None:
+    class Disagrees(Segmented):
+        exchanges = 1
+
+        def segments(self, x: Tensor) -> Segments:
+            rank = torch.distributed.get_rank()
+            group = torch.distributed.group.WORLD
+            (x,) = yield Exchange("there", torch.ones(3, width[rank]), send[rank], receive[rank], group)
+            return x
+
+    def forward(ctx: Any) -> None:
+        take_turns(SegmentedPass(Disagrees(), Streams()).forward(torch.ones(3, 4)))
+
+    with pytest.raises(ValueError, match=message):
+        Ranks(2).run(forward, timeout=30)
+
+
+def test_a_module_without_phases() -> None:
+    with pytest.raises(NotImplementedError, match="Segmented must define phases"):
+        Segmented()(torch.ones(1))
+
+
+class Sleepy(Segmented):
+    """Another module's phases, with a sleep before and after each."""
+
+    def __init__(self, module: Segmented, seed: int) -> None:
+        super().__init__()
+        self.module, self.seed = module, seed
+
+    def segments(self, x: Tensor) -> Segments:
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        generator = random.Random(self.seed * 100 + rank)
+        phases = self.module.segments(x)
+        try:
+            exchange = next(phases)
+            while True:
+                time.sleep(generator.choice([0, 0, 0.001, 0.005]))
+                came = yield exchange
+                time.sleep(generator.choice([0, 0, 0.001, 0.005]))
+                exchange = phases.send(came)
+        except StopIteration as end:
+            return end.value
+
+
+@settings(max_examples=6)
+@given(st.integers(2, 3), st.integers(0, 1000), st.sampled_from([None, Link(0.002), Link(0.001, 1e6)]))
+def test_no_timing_changes_a_gradient(size: int, seed: int, link: Link | None) -> None:
+    """Sleeps at random places, other ones on each rank, and random tokens: blocking and overlapped are one."""
+
+    def both(ctx: Any) -> list[list[Tensor]]:
+        group = ExpertGroup.of()
+        shape = {"hidden": 8, "num_experts": 2 * size, "top_k": 2, "group": group, "balance": "auxiliary"}
+        stage = SegmentedSequence(*(MoEBlock(8, 2, seed=layer, **shape) for layer in range(2))).double()
+        generator = torch.Generator().manual_seed(seed + ctx.rank)
+        first, second, gradient = torch.randn(3, 1, 5, 8, generator=generator, dtype=torch.float64)
+        found = []
+        for blocking in (True, False):
+            stage.zero_grad()
+            module = stage if blocking else Sleepy(stage, seed)
+            streams = Streams(None if blocking else link, blocking)
+            before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
+            results = take_turns(before.forward(first))
+            if blocking:
+                results += take_turns(before.backward(gradient)) + take_turns(after.forward(second))
+            else:
+                results += take_turns(before.backward(gradient), after.forward(second))
+            results += take_turns(after.backward(gradient))
+            found.append([*results, *gradients(stage)])
+        return found
+
+    for blocking, overlapped in Ranks(size).run(both, timeout=60):
+        assert all(torch.equal(a, b) for a, b in zip(blocking, overlapped, strict=True))
+
+
+def test_an_emulated_link_holds_rows_back() -> None:
+    streams = Streams(Link(latency=0.01, bandwidth=1e4))
+    began = time.monotonic()
+    flights = [streams.start(Exchange("x", torch.ones(10, 2), [10], [10]), "F") for _ in range(3)]
+    assert streams.link is not None
+    assert streams.link.seconds(Exchange("x", torch.ones(10, 2), [10, 5], [10, 0])) == 0.01 + 5 * 2 * 4 / 1e4
+    assert streams.link.seconds(Exchange("x", torch.ones(0, 2), [0, 0], [0, 5])) == 0.01 + 5 * 2 * 4 / 1e4
+    flights[2].wait()
+    assert time.monotonic() - began >= 0.03  # one after the other
+    ends = [(span.start, span.end) for span in streams.spans]
+    assert all(end <= start for (_, end), (start, _) in zip(ends, ends[1:], strict=False))

@@ -1,0 +1,100 @@
+"""Phases, simulated: bounds, closed forms, and what they have in common with Costs."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelab import Costs, dualpipe, one_f_one_b
+from pipelab.simulator.pair_timing import pair_times, take_turns, with_segments
+
+numbers = st.integers(0, 30)
+costs = st.builds(
+    Costs,
+    forward=numbers,
+    backward_input=numbers,
+    backward_weight=numbers,
+    forward_comm=numbers,
+    backward_input_comm=numbers,
+)
+
+
+@given(costs, st.integers(1, 10))
+def test_a_pair_is_between_the_larger_stream_and_the_sum(costs: Costs, exchanges: int) -> None:
+    times = pair_times(costs, exchanges)
+    assert costs.pair(0, "B", 0) <= times.overlapped <= times.serial
+    assert times.overlapped <= times.forward + times.backward
+    assert times.forward == costs.duration("F", 0)
+    weights = costs.split("W", 0)[0]
+    assert costs.duration("B", 0) - weights <= times.backward <= costs.duration("B", 0)
+    communication = costs.split("F", 0)[1] + costs.split("B", 0)[1]
+    assert times.overlapped - times.exposed <= costs.split("F", 0)[0] + costs.split("B", 0)[0]
+    assert 0 <= times.exposed <= communication
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4, 16])
+def test_with_more_layers_the_pair_comes_near_to_the_larger_stream(layers: int) -> None:
+    """At 1:1, what can't be hidden is half of one computation, however many there are."""
+    times = pair_times(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), exchanges=2 * layers)
+    assert times.overlapped == 24 + Fraction(8, 2 * layers) / 2
+
+
+@given(costs, st.integers(1, 10))
+def test_a_schedules_pairs_take_what_phases_take(costs: Costs, exchanges: int) -> None:
+    schedule, times = dualpipe(4, 8), pair_times(costs, exchanges)
+    both = dict.fromkeys(range(4), exchanges)
+    assert set(with_segments(costs, schedule, both).overlapped) == {times.overlapped}
+    assert set(with_segments(costs, schedule, both, overlap=False).overlapped) == {times.serial}
+    assert set(with_segments(costs, schedule, {}).overlapped) == {costs.pair(0, "B", 0)}
+
+
+def test_pairs_of_uneven_stages_cost_their_own_forward_and_backward() -> None:
+    costs = Costs([1, 2], [3, 4], [5, 6], forward_comm=[7, 8], backward_input_comm=[9, 10])
+    serial = with_segments(costs, dualpipe(2, 8), {0: 4, 1: 4}, overlap=False).overlapped
+    assert serial == (1 + 7 + 4 + 10 + 6, 2 + 8 + 3 + 9 + 5)
+    assert with_segments(costs, one_f_one_b(2, 4), {0: 4, 1: 4}) is costs
+
+
+def test_nothing_to_exchange() -> None:
+    times = pair_times(Costs(3, 4, 5, forward_comm=2), exchanges=0)
+    assert (times.forward, times.backward, times.overlapped, times.exposed) == (5, 9, 14, 0)
+
+
+def test_one_layer_by_hand() -> None:
+    """compute F 1 each, I 1, W 1, exchanges 1.5: see where each phase lies."""
+    half = Fraction(1, 2)
+    times = pair_times(Costs(2, 2, 2, forward_comm=3, backward_input_comm=3), exchanges=2)
+    assert times.overlapped == 6 + half
+    spans = {
+        stream: [(s.start, s.end) for s in times.timeline.spans if s.stream == stream] for stream in ("compute", "comm")
+    }
+    assert spans["comm"] == [(0, 3 * half), (3 * half, 3), (3, 9 * half), (9 * half, 6)]
+    assert spans["compute"] == [
+        (0, 1),  # attention(F)
+        (3 * half, 5 * half),  # experts(B), after combine(B)
+        (5 * half, 7 * half),  # experts(W)
+        (7 * half, 9 * half),  # experts(F)
+        (9 * half, 11 * half),  # attention(B)
+        (11 * half, 13 * half),  # attention(W)
+    ]
+
+
+def test_coroutines_take_turns() -> None:
+    heard = []
+
+    def speak(name, times):
+        for number in range(times):
+            heard.append(f"{name}{number}")
+            yield
+        return name
+
+    assert take_turns(speak("a", 3), speak("b", 1), speak("c", 0)) == ["a", "b", "c"]
+    assert heard == ["a0", "b0", "a1", "a2"]
+
+
+def test_exchanges_that_are_none() -> None:
+    with pytest.raises(ValueError, match="exchanges must be at least 0"):
+        pair_times(Costs(), -1)
