@@ -11,11 +11,11 @@ from numbers import Number, Rational
 from typing import Any, Generic, TypeVar, overload
 from unicodedata import east_asian_width
 
-Row = TypeVar("Row")
+R = TypeVar("R")  # a row, as it was given
 Format = str | Callable[[Any], str]
 
 
-class Table(Generic[Row]):
+class Table(Generic[R]):
     """Rows that print as aligned text and show themselves as HTML in a notebook; the values stay as they were given.
 
     Numbers stand to the right and text to the left. Whole numbers are shown in full, others with four significant
@@ -61,18 +61,18 @@ class Table(Generic[Row]):
 
     def __init__(
         self,
-        rows: Iterable[Row] | Mapping[Any, Any],
-        columns: Sequence[str] | Mapping[str, Callable[[Row], Any]] | None = None,
+        rows: Iterable[R] | Mapping[Any, Any],
+        columns: Sequence[str] | Mapping[str, Callable[[R], Any]] | None = None,
         *,
         formats: Mapping[str, Format] | None = None,
         meanings: Mapping[str, str] | None = None,
         align: Mapping[str, str] | None = None,
-        emphasis: Iterable[int] | Callable[[Row], bool] = (),
+        emphasis: Iterable[int] | Callable[[R], bool] = (),
         notes: Iterable[str] = (),
         title: str = "",
     ) -> None:
         formats, align = formats or {}, align or {}
-        self.rows: tuple[Row, ...] = tuple(rows.items() if isinstance(rows, Mapping) else rows)  # type: ignore[arg-type]
+        self.rows: tuple[R, ...] = tuple(rows.items() if isinstance(rows, Mapping) else rows)  # type: ignore[arg-type]
         self.columns, self._values = _cells(self.rows, columns)
         self.notes, self.title, self._meanings = tuple(notes), title, dict(meanings or {})
         if callable(emphasis):
@@ -98,14 +98,14 @@ class Table(Generic[Row]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[R]:
         return iter(self.rows)
 
     @overload
-    def __getitem__(self, key: int | str) -> Row: ...
+    def __getitem__(self, key: int | str) -> R: ...
     @overload
-    def __getitem__(self, key: slice) -> tuple[Row, ...]: ...
-    def __getitem__(self, key: int | str | slice) -> Row | tuple[Row, ...]:
+    def __getitem__(self, key: slice) -> tuple[R, ...]: ...
+    def __getitem__(self, key: int | str | slice) -> R | tuple[R, ...]:
         """The row, as it was given, of that number, or that begins with that text."""
         if not isinstance(key, str):
             return self.rows[key]
@@ -150,7 +150,8 @@ class Table(Generic[Row]):
         title = f'<caption style="text-align:left">{escape(self.title)}</caption>' if self.title else ""
         rule = "border-bottom:1px solid var(--jp-border-color1,currentColor)"
         head = f'<thead><tr style="{rule}">{head}</tr></thead>' if any(self.columns) else ""
-        style = "color:inherit;font-size:inherit;margin:0;border-collapse:collapse;line-height:1.5;font-variant-numeric:tabular-nums"
+        style = "margin:0;border-collapse:collapse;color:inherit;font-size:inherit;line-height:1.5"
+        style += ";font-variant-numeric:tabular-nums"
         notes = "".join(f"<div>{escape(note)}</div>" for note in self.notes)
         return f'<table style="{style}">{title}{head}<tbody>{body}</tbody></table>{notes}'
 
