@@ -3,6 +3,7 @@
 A schedule is data: check it, simulate it, draw it, run it on real ranks.
 """
 
+import warnings
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,12 @@ _ROOMS = {
         "plot_rebalancing",
         "plot_serving",
     ),
+    "table": ("Table",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+#: Names of 0.1.0 that lessons and the README have shown, and what they are called now.
+_RENAMED = {"comparison": "compare_schedules"}
 
 __all__ = list(_ROOM_OF)
 
@@ -89,20 +94,27 @@ if TYPE_CHECKING:
         explore_balance,
         explore_costs,
         explore_hiding,
+        explore_serving,
         explore_step,
         plot,
         plot_curves,
         plot_memory,
         plot_plan,
         plot_profile,
+        plot_rebalancing,
+        plot_serving,
     )
     from .simulator import Costs, simulate, theory
-    from .study import compare_schedules as comparison
-    from .study import estimate_step
+    from .study import compare_schedules, estimate_step
+    from .table import Table
     from .timeline import Span, Timeline, from_chrome_trace, to_chrome_trace
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(f"pipelab.{name} is now pipelab.{new}", DeprecationWarning, stacklevel=2)
+        return getattr(import_module(__name__), new)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'pipelab' has no attribute {name!r}")
     return getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
