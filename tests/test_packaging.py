@@ -25,19 +25,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 CONDA_NAME = {"torch": "pytorch"}  # what conda-forge calls it
 MAX_FILE_BYTES = 1_500_000
 
-#: Which rooms a room may import (besides itself). Imports go up only; show and the command line see everything.
-ROOMS_ABOVE = {
-    "ir": set(),
-    "eplb": set(),
-    "timeline": {"ir"},
-    "schedules": {"ir"},
-    "simulate": {"ir", "schedules", "timeline"},
-    "models": {"ir"},
-    "runtime": {"ir", "schedules", "timeline", "simulate", "models"},
-    "moe": {"ir", "schedules", "timeline", "simulate", "models", "runtime", "eplb"},
-}
-#: data: the scripts that record it. course: where a real router is steered, and not before; see its tests.
-TORCH_ROOMS = {"models", "runtime", "moe", "show", "data", "course"}
+TORCH_ROOMS = {"models", "ranks", "autograd", "overlap", "runtime", "moe", "serving", "show", "data", "course"}
 
 
 def requirements(texts: list[str]) -> dict[str, SpecifierSet]:
@@ -105,16 +93,6 @@ def imports_of(file: Path) -> Iterator[str]:
 
 def room_files() -> list[tuple[str, Path]]:
     return [(file.relative_to(ROOT / "pipelab").parts[0], file) for file in sorted(ROOT.glob("pipelab/*/**/*.py"))]
-
-
-@pytest.mark.parametrize("room", sorted(ROOMS_ABOVE))
-def test_a_room_imports_only_rooms_above_it(room: str) -> None:
-    for file in (file for its_room, file in room_files() if its_room == room):
-        for name in imports_of(file):
-            top, _, rest = name.partition(".")
-            if top == "pipelab":
-                imported = rest.split(".")[0]
-                assert imported in ROOMS_ABOVE[room] | {room}, f"{file.relative_to(ROOT)} imports {name}"
 
 
 def test_heavy_packages_are_imported_only_where_they_belong() -> None:
