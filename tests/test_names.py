@@ -1,0 +1,100 @@
+"""Names: each means one thing, wherever it stands, and says by an example what it is for."""
+
+import ast
+import doctest
+import inspect
+import re
+from collections import defaultdict
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import pipelab
+from docs.house import PACKAGE, modules
+
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+PUBLIC = sorted({(room, name) for room in ROOMS for name in getattr(import_module(f"pipelab.{room}"), "__all__", ())})
+
+
+def twice(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {name: where for name, where in places.items() if len(where) > 1}
+
+
+def test_no_module_name_is_there_twice():
+    places = defaultdict(list)
+    for path in modules().values():
+        inside = path.relative_to(PACKAGE)
+        if path.stem not in ("__init__", "base") and inside.parent != Path("schedules"):
+            places[path.stem].append(str(inside))
+    assert not twice(places)
+
+
+def test_no_public_class_name_is_there_twice():
+    places = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert not twice(places)
+
+
+def test_no_room_is_named_as_a_function():
+    names = {*pipelab.__all__, *(name for _, name in PUBLIC)}
+    assert not names & set(ROOMS)
+
+
+def test_a_name_is_that_of_one_thing_in_all_rooms():
+    things = defaultdict(list)
+    for room, name in PUBLIC:
+        thing = getattr(import_module(f"pipelab.{room}"), name)
+        if not any(thing is other for other, _ in things[name]):
+            things[name].append((thing, room))
+    assert not {name: [room for _, room in found] for name, found in things.items() if len(found) > 1}
+
+
+def test_every_name_of_the_front_door_is_one_of_its_room():
+    for name in pipelab.__all__:
+        assert getattr(pipelab, name) is getattr(import_module(f"pipelab.{pipelab._ROOM_OF[name]}"), name)
+
+
+def test_type_checkers_see_the_front_door_as_it_is():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    seen = [
+        each.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level for each in node.names
+    ]
+    assert sorted(seen) == sorted(pipelab.__all__)
+
+
+@pytest.mark.parametrize("old", sorted(pipelab._RENAMED))
+def test_an_old_name_says_its_new_one(old):
+    with pytest.warns(DeprecationWarning, match=f"pipelab.{old} is now pipelab.{pipelab._RENAMED[old]}"):
+        assert getattr(pipelab, old) is getattr(pipelab, pipelab._RENAMED[old])
+    assert old not in pipelab.__all__
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_every_public_name_has_an_example(room, name):
+    thing = getattr(import_module(f"pipelab.{room}"), name)
+    if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+        pytest.skip("a constant: what it is stands in a comment beside it")
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    # tests/test_docstrings.py runs them.
+    assert any(test.examples for test in finder.find(thing, name)), f"{thing.__module__}.{name} has no example"
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_parameters_are_told_one_by_one(room, name):
+    """Where a public function's docstring lists parameters, it lists all of them, in the form that numpydoc reads."""
+    thing = getattr(import_module(f"pipelab.{room}"), name)
+    if not inspect.isfunction(thing):
+        pytest.skip("no function")
+    parameters = [each for each in inspect.signature(thing).parameters.values() if not each.name.startswith("_")]
+    if not parameters:
+        pytest.skip("it takes none")
+    section = re.search(
+        r"^Parameters\n-{10}\n(.*?)(?=\n\n\w[^\n]*\n-{3,}\n|\Z)", inspect.getdoc(thing) or "", re.M | re.S
+    )
+    assert section, f"{thing.__module__}.{name} does not list its parameters"
+    told = re.findall(r"^(\S[^:\n]*?) : \S", section[1], re.M)
+    assert [each.lstrip("*") for line in told for each in line.split(", ")] == [each.name for each in parameters]
