@@ -16,7 +16,8 @@ from _table import Row, arguments, show
 from nbformat.v4 import new_code_cell, new_notebook
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.browser.lab import Browser, Lab, Notebook, find_chromium
+from tests.browser.lab import Lab
+from tests.browser.page import Browser, Notebook, find_chromium
 
 FIND = """const picture = document.querySelector('.pipelab-predicted'), handle = [...document.querySelectorAll(
     '.widget-slider')].find(slider => /Micro-batches/.test(slider.textContent)).querySelector('.noUi-handle');

@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     twice = [item for item in executions["notebooks"][1:] if item.callspec.id in in_browser]  # type: ignore[attr-defined]
     if not twice:
         return
-    from tests.browser.lab import find_chromium
+    from tests.browser.page import find_chromium
 
     if find_chromium():
         config.hook.pytest_deselected(items=twice)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.lab import Browser, Lab, find_chromium
+from tests.browser.lab import Lab
+from tests.browser.page import Browser, find_chromium
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ADVICE = (

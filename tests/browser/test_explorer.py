@@ -9,7 +9,8 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.lab import Browser, Lab, Notebook
+from tests.browser.lab import Lab
+from tests.browser.page import Browser, Notebook
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 # [contrast, text] of every text of the explorer's own; Lab's buttons and what is disabled are left out.

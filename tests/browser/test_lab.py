@@ -7,7 +7,8 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tests.browser.lab import Browser, Lab, Notebook
+from tests.browser.lab import Lab
+from tests.browser.page import Browser, Notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

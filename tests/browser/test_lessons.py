@@ -6,7 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.browser.lab import Browser, Lab, Notebook
+from tests.browser.lab import Lab
+from tests.browser.page import Browser, Notebook
 from tests.notebooks.test_lessons import complaints, in_time
 
 ROOT = Path(__file__).parents[2]
