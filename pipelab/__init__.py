@@ -42,7 +42,8 @@ _ROOMS = {
     "eplb": ("Plan", "rebalance", "rebalance_experts"),
     "simulator": ("Costs", "simulate", "theory"),
     "study": ("compare_schedules", "estimate_step"),
-    "ranks": ("Ranks",),
+    "ranks": ("Ranks", "examine"),
+    "autograd": ("SplitBackward",),
     "runtime": ("Run", "run"),
     "show": (
         "compare",
@@ -70,10 +71,11 @@ _RENAMED = {"comparison": "compare_schedules"}
 __all__ = list(_ROOM_OF)
 
 if TYPE_CHECKING:
+    from .autograd import SplitBackward
     from .eplb import Plan, rebalance, rebalance_experts
     from .ir import Action, Placement, Problem, Schedule, ScheduleError, check, forward_only, from_csv, lower, to_csv
     from .profiler import Profile, load_profile
-    from .ranks import Ranks
+    from .ranks import Ranks, examine
     from .runtime import Run, run
     from .schedules import (
         SCHEDULES,

@@ -3,7 +3,18 @@
 Importing this room doesn't import torch: only ranks need it.
 """
 
+from .doctor import examine
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout
 from .pool import Ranks, under_torchrun
 
-__all__ = ["Cancelled", "Deadlock", "RankDied", "RankError", "RankState", "RankTimeout", "Ranks", "under_torchrun"]
+__all__ = [
+    "Cancelled",
+    "Deadlock",
+    "RankDied",
+    "RankError",
+    "RankState",
+    "RankTimeout",
+    "Ranks",
+    "examine",
+    "under_torchrun",
+]
