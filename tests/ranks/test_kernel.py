@@ -112,7 +112,7 @@ def test_interrupt(kernel, execute: Execute) -> None:
         pass
     assert reply["content"]["ename"] == "KeyboardInterrupt"
     assert execute("print(try_it().gradients_equal)") == "True\n"
-    helper = [process for process in below if process.is_running() and "helper" in " ".join(process.cmdline())]
+    helper = [process for process in below if process.is_running() and "pipelab.ranks.forkserver" in " ".join(process.cmdline())]
     assert gone([process for process in below if process not in helper])
 
 
