@@ -112,8 +112,9 @@ def test_interrupt(kernel, execute: Execute) -> None:
         pass
     assert reply["content"]["ename"] == "KeyboardInterrupt"
     assert execute("print(try_it().gradients_equal)") == "True\n"
-    helper = [process for process in below if process.is_running() and "pipelab.ranks.forkserver" in " ".join(process.cmdline())]
-    assert gone([process for process in below if process not in helper])
+    name = "pipelab.ranks.forkserver"
+    server = [process for process in below if process.is_running() and name in " ".join(process.cmdline())]
+    assert gone([process for process in below if process not in server])
 
 
 def test_restart(kernel, execute: Execute) -> None:
