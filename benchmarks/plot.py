@@ -14,10 +14,10 @@ from _table import Row, arguments, show
 from matplotlib.patches import Rectangle
 
 from pipelab import Timeline, build, compare, plot, plot_memory, simulate
-from pipelab.show.hover import hover_svg
+from pipelab.show.backends.picture import Picture
+from pipelab.show.backends.svg import timeline_svg
+from pipelab.show.explore.hover import hover_svg
 from pipelab.show.palette import STYLES
-from pipelab.show.picture import Picture
-from pipelab.show.svg import timeline_svg
 
 SIZE = (16, 31)  # ranks and micro-batches: 992 actions
 LIMIT_MS = {"plot": 150}

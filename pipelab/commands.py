@@ -137,7 +137,7 @@ def do_eplb(options: argparse.Namespace) -> int:
     if previous:
         figures["moves"] = plan.moves(previous).tolist()
     if options.plot:
-        from .show.plan import plot_plan
+        from .show.plots.plan_plots import plot_plan
 
         plot_plan(plan, before=previous).savefig(options.plot, dpi=170)
     if options.json:
@@ -174,7 +174,7 @@ def _print(options: argparse.Namespace, timeline: Timeline, figures: dict[str, A
         print(json.dumps(_finite({**chosen, **figures}), allow_nan=False))
         return
     from .show.figures import figures_table
-    from .show.text import text_timeline
+    from .show.backends.terminal import text_timeline
 
     print(text_timeline(timeline, width=_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     print()

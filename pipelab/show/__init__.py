@@ -4,83 +4,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _MODULES = {
-    "plots": ("compare", "plot", "plot_memory"),
-    "curves": ("plot_curves",),
-    "profile": ("plot_profile",),
-    "gains": ("plot_gains",),
-    "phases": ("plot_segments",),
-    "loads": ("plot_loads",),
-    "plan": ("plot_plan",),
-    "balancer": ("BalanceExplorer", "explore_balance"),
-    "steps": ("Stepper", "step_through"),
-    "explorer": ("Explorer", "explore"),
-    "bubble": ("BubbleExplorer", "bubble_terms", "explore_bubble", "plot_bubble"),
-    "comparer": ("Comparer", "explore_costs", "explore_step"),
-    "picture": ("picture_formats",),
-    "hider": ("Hider", "explore_hiding"),
-    "serving": ("plot_rebalancing", "plot_serving"),
-    "server": ("Server", "explore_serving"),
-    "text": ("text_timeline",),
+    "backends.picture": ("picture_formats",),
+    "backends.svg": ("timeline_svg",),
+    "backends.terminal": ("text_timeline",),
+    "explore.algorithm_explorer": ("AlgorithmExplorer", "explore_algorithm"),
+    "explore.balance_explorer": ("BalanceExplorer", "explore_balance"),
+    "explore.bubble_explorer": ("BubbleExplorer", "explore_bubble"),
+    "explore.comparison_explorer": ("ComparisonExplorer", "explore_comparison", "explore_estimate"),
+    "explore.overlap_explorer": ("OverlapExplorer", "explore_overlap"),
+    "explore.schedule_explorer": ("ScheduleExplorer", "explore_schedule"),
+    "explore.serving_explorer": ("ServingExplorer", "explore_serving"),
     "figures": ("figures_table",),
-    "svg": ("timeline_svg",),
+    "plots.bubble_plots": ("bubble_terms", "plot_bubble"),
+    "plots.curve_plots": ("plot_curves",),
+    "plots.load_plots": ("plot_loads",),
+    "plots.plan_plots": ("plot_plan",),
+    "plots.profile_plots": ("plot_profile",),
+    "plots.savings_chart": ("plot_savings",),
+    "plots.segment_plots": ("plot_segments",),
+    "plots.serving_plots": ("plot_rebalancing", "plot_serving"),
+    "plots.timeline_plots": ("compare", "plot", "plot_memory"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "BalanceExplorer",
-    "BubbleExplorer",
-    "Comparer",
-    "Explorer",
-    "Hider",
-    "Server",
-    "Stepper",
-    "bubble_terms",
-    "compare",
-    "explore",
-    "explore_balance",
-    "explore_bubble",
-    "explore_costs",
-    "explore_hiding",
-    "explore_serving",
-    "explore_step",
-    "figures_table",
-    "picture_formats",
-    "plot",
-    "plot_bubble",
-    "plot_curves",
-    "plot_gains",
-    "plot_loads",
-    "plot_memory",
-    "plot_segments",
-    "plot_plan",
-    "plot_profile",
-    "plot_rebalancing",
-    "plot_serving",
-    "step_through",
-    "text_timeline",
-    "timeline_svg",
-]
+__all__ = sorted(_MODULE_OF)
 
 if TYPE_CHECKING:
-    from .balancer import BalanceExplorer, explore_balance
-    from .bubble import BubbleExplorer, bubble_terms, explore_bubble, plot_bubble
-    from .comparer import Comparer, explore_costs, explore_step
-    from .curves import plot_curves
-    from .explorer import Explorer, explore
+    from .backends.picture import picture_formats
+    from .backends.svg import timeline_svg
+    from .backends.terminal import text_timeline
+    from .explore.algorithm_explorer import AlgorithmExplorer, explore_algorithm
+    from .explore.balance_explorer import BalanceExplorer, explore_balance
+    from .explore.bubble_explorer import BubbleExplorer, explore_bubble
+    from .explore.comparison_explorer import ComparisonExplorer, explore_comparison, explore_estimate
+    from .explore.overlap_explorer import OverlapExplorer, explore_overlap
+    from .explore.schedule_explorer import ScheduleExplorer, explore_schedule
+    from .explore.serving_explorer import ServingExplorer, explore_serving
     from .figures import figures_table
-    from .gains import plot_gains
-    from .hider import Hider, explore_hiding
-    from .loads import plot_loads
-    from .phases import plot_segments
-    from .picture import picture_formats
-    from .plan import plot_plan
-    from .plots import compare, plot, plot_memory
-    from .profile import plot_profile
-    from .server import Server, explore_serving
-    from .serving import plot_rebalancing, plot_serving
-    from .steps import Stepper, step_through
-    from .svg import timeline_svg
-    from .text import text_timeline
+    from .plots.bubble_plots import bubble_terms, plot_bubble
+    from .plots.curve_plots import plot_curves
+    from .plots.load_plots import plot_loads
+    from .plots.plan_plots import plot_plan
+    from .plots.profile_plots import plot_profile
+    from .plots.savings_chart import plot_savings
+    from .plots.segment_plots import plot_segments
+    from .plots.serving_plots import plot_rebalancing, plot_serving
+    from .plots.timeline_plots import compare, plot, plot_memory
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,8 @@ CONTRASTS = """() => {
         const [low, high] = [luminance(ink), luminance(below)].sort((one, other) => one - other);
         found.push([(high + 0.05) / (low + 0.05), text]); }
     return found; }"""
-CELLS = ["from pipelab import explore\nexplore('1f1b', ranks=4, microbatches=8, against='gpipe', pace_ms=50)", "1 + 1"]
+EXPLORE = "explore_schedule('1f1b', ranks=4, microbatches=8, against='gpipe', pace_ms=50)"
+CELLS = [f"from pipelab import explore_schedule\n{EXPLORE}", "1 + 1"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -102,10 +103,10 @@ def test_the_layers_lie_exactly_on_the_picture(explorer: Notebook) -> None:
 def test_time_can_be_moved_and_played(explorer: Notebook) -> None:
     explorer.press("Time", "ArrowRight", times=20)
     assert explorer.has(".pipelab-cursor")
-    before = explorer.page.locator(".pipelab-moment").first.inner_text()
+    before = explorer.page.locator(".pipelab-state").first.inner_text()
     assert "rank 3" in before
     explorer.page.locator(".widget-play button").first.click()
-    moved = "before => document.querySelector('.pipelab-moment').innerText !== before"
+    moved = "before => document.querySelector('.pipelab-state').innerText !== before"
     explorer.wait(moved, arg=before)
     explorer.page.locator(".widget-play button").first.click()
     explorer.settle()

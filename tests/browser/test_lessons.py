@@ -16,7 +16,7 @@ LESSONS = sorted(ROOT.glob("notebooks/[0-9][0-9]_*.ipynb"))
 SLIDER, RUN = "Micro-batches", ".pipelab-run"
 EXPLORER, PREDICTED = ".pipelab-explorer", ".pipelab-explorer .pipelab-predicted"
 #: Where a widget shows what real ranks have measured.
-MEASURED = {EXPLORER: ".pipelab-measured", ".pipelab-hider": ".pipelab-overlapped"}
+MEASURED = {EXPLORER: ".pipelab-measured", ".pipelab-overlap": ".pipelab-overlapped"}
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

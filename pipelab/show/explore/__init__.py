@@ -1,0 +1,1 @@
+"""Explorers: widgets with sliders, and with a button that runs on real ranks what they show."""

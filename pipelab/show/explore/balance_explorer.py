@@ -1,0 +1,283 @@
+"""Balancer: one layer's experts on GPUs, under sliders for copies, GPUs, nodes, groups and skew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+
+from ...eplb import Plan, contiguous, lognormal, rebalance, zipf
+from ...eplb.sizes import as_load
+from ..backends.picture import Picture, scene_picture
+from ..backends.svg import scene_svg
+from ..figures import number
+from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, legend, titled
+from ..scene.shapes import Scene
+from .base import Live
+from .controls import WIDE
+from .experiment import error_html
+
+NO_COPIES = "no copies"
+_POLICIES = (NO_COPIES, "greedy", "refined")
+CONTROLS = ("load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy")
+_SIZES = ("replicas", "gpus", "nodes", "groups")
+_EXPERTS, _TOKENS = 32, 4096  # of the loads that the skew slider makes
+_MADE = {"zipf": zipf, "lognormal": lognormal}
+_MOST_GPUS, _MOST_NODES, _MORE = 32, 8, 8  # _MORE: further slots on each GPU
+
+
+def explore_balance(
+    load: Any = None,
+    replicas: int = 40,
+    gpus: int = 8,
+    nodes: int = 1,
+    groups: int = 1,
+    policy: str = "greedy",
+    *,
+    skew: float = 1.0,
+    controls: Iterable[str] | None = None,
+) -> BalanceExplorer:
+    """A widget: which expert has copies, which GPU holds which, and how even that is, under sliders.
+
+    load      [layers, experts] or [experts]; or several such by name, to choose from. None: loads of 32 experts made by
+              rule, with a slider for their skew (zipf's exponent, lognormal's sigma)
+    policy    to begin with: "no copies", "greedy" or "refined";  skew: to begin with
+    controls  which to show, of "load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy"; None: all that
+              have a choice
+
+    Sizes that do not fit together snap to the nearest that do, and the widget says so; once a slider has moved, only of
+    those that have a slider. ValueError for an unknown policy or control, and loads that are none.
+
+    >>> explore_balance([8, 3, 1, 2], replicas=6, gpus=2)
+    balance: greedy, 4 experts as 6 replicas on 2 GPUs, balancedness 0.955
+    """
+    return BalanceExplorer(load, (replicas, gpus, nodes, groups), policy, skew, controls)
+
+
+class BalanceExplorer(Live):
+    """What `explore_balance` returns. plan: what is shown, one layer; plans: by every policy; sliders: by name."""
+
+    def __init__(
+        self, load: Any, sizes: tuple[int, int, int, int], policy: str, skew: float, controls: Iterable[str] | None
+    ) -> None:
+        if policy not in _POLICIES:
+            raise ValueError(f"policy must be one of {', '.join(_POLICIES)}; got {policy!r}")
+        shown = list(CONTROLS if controls is None else controls)
+        if unknown := [name for name in shown if name not in CONTROLS]:
+            raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
+        self.loads, self.told = _named(load), {*_SIZES}
+        self.lock, self.busy, self.said = threading.RLock(), False, ""
+        self.plans: dict[str, Plan] = {}
+        self.sliders = self._made(sizes, policy, skew)
+        self.wanted = dict(zip(_SIZES, sizes, strict=True))  # where the reader has put the sliders
+        self.picture = widgets.HTML(layout=widgets.Layout(margin="0")).add_class("pipelab-plan")
+        self.note, self.table = widgets.HTML().add_class("pipelab-note"), widgets.HTML().add_class("pipelab-figures")
+        row = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
+        bar = widgets.Box([self.sliders[name] for name in shown if self._has_choice(name)], layout=row)
+        super().__init__([bar, self.note, self.picture, self.table])
+        self.add_class("pipelab-balance")
+        self._fit()
+        self._draw()
+        self.told &= {*shown}  # who has no slider for a size did not ask for one
+        for slider in self.sliders.values():
+            slider.observe(self._changed, "value")
+
+    def _made(self, sizes: tuple[int, int, int, int], policy: str, skew: float) -> dict[str, Any]:
+        replicas, gpus, nodes, groups = sizes
+        one = {"min": 1, "max": 1, "value": 1}
+        return {
+            "load": widgets.Dropdown(options=list(self.loads), description="Load", **WIDE),
+            "skew": widgets.FloatSlider(skew, min=0, max=3, step=0.1, readout_format=".1f", description="Skew", **WIDE),
+            "layer": widgets.IntSlider(0, min=0, max=0, description="Layer", **WIDE),
+            "replicas": widgets.IntSlider(description="Replicas", **one, **WIDE),
+            "gpus": widgets.IntSlider(description="GPUs", **one, **WIDE),
+            "nodes": widgets.IntSlider(description="Nodes", **{**one, "max": max(nodes, _MOST_NODES)}, **WIDE),
+            "groups": widgets.SelectionSlider(options=[1], description="Groups", **WIDE),
+            "policy": widgets.Dropdown(options=_POLICIES, value=policy, description="Policy", **WIDE),
+        }
+
+    def _has_choice(self, name: str) -> bool:
+        if name == "load":
+            return len(self.loads) > 1
+        if name == "skew":
+            return any(load is None for load in self.loads.values())
+        return name != "layer" or any(load is not None and len(load) > 1 for load in self.loads.values())
+
+    # -- sizes that fit together -------------------------------------------------------------------------------------
+
+    def value(self, name: str) -> Any:
+        return self.sliders[name].value
+
+    @property
+    def load(self) -> np.ndarray:
+        """[1, experts]: what the GPUs get."""
+        found = self.loads[self.value("load")]
+        if found is None:
+            return _MADE[self.value("load")](1, _EXPERTS, self.value("skew"), seed=0, tokens=_TOKENS)
+        layer = min(self.value("layer"), len(found) - 1)
+        return found[layer : layer + 1]
+
+    def _fit(self) -> None:
+        """Set the sliders to the sizes nearest to the wanted ones that fit together, and their limits with them."""
+        replicas, gpus, nodes, groups = self.wanted.values()
+        known = self.loads[self.value("load")]
+        _limit(self.sliders["layer"], 0, 0 if known is None else len(known) - 1, 1, self.value("layer"))
+        self.sliders["layer"].disabled = self.sliders["layer"].max == 0
+        self.sliders["skew"].disabled = known is not None
+        experts = self.load.shape[1]
+        nodes = min(max(1, nodes), self.sliders["nodes"].max, experts)
+        self.sliders["nodes"].value = nodes
+        most = max(nodes, min(experts, max(_MOST_GPUS, gpus)) // nodes * nodes)
+        gpus = _limit(self.sliders["gpus"], nodes, most, nodes, gpus)
+        least = -(-experts // gpus) * gpus
+        replicas = _limit(self.sliders["replicas"], least, least + _MORE * gpus, gpus, replicas)
+        divisors = [each for each in range(1, experts + 1) if experts % each == 0]
+        groups = min(divisors, key=lambda each: (abs(each - groups), each))
+        if list(self.sliders["groups"].options) != divisors:
+            self.sliders["groups"].options = divisors
+        self.sliders["groups"].value = groups
+        names = (
+            f"replicas: from {least} on, in steps of {gpus}, as each of {gpus} GPUs has the same number of slots",
+            f"GPUs: a multiple of {nodes} nodes, at most one for each of {experts} experts",
+            f"nodes: at most one for each of {experts} experts",
+            f"groups: a divisor of {experts} experts",
+        )
+        found = (replicas, gpus, nodes, groups)
+        snapped = [
+            f"{name} ({before} → {after})"
+            for size, name, before, after in zip(_SIZES, names, self.wanted.values(), found, strict=True)
+            if before != after and size in self.told
+        ]
+        self.said = "; ".join(snapped)
+
+    # -- scene -----------------------------------------------------------------------------------------------------
+
+    def _changed(self, change: Any) -> None:
+        """A slider has moved. What it moves in its turn must not be answered with another picture."""
+        with self.lock:
+            if self.busy:
+                return
+            self.busy = True
+            self.wanted |= {name: change.new for name in _SIZES if change.owner is self.sliders[name]}
+            try:
+                self._fit()
+                self._draw()
+            except Exception as error:  # it would reach no cell
+                self.picture.value = error_html(error)
+            finally:
+                self.busy = False
+
+    @property
+    def plan(self) -> Plan:
+        return self.plans[self.value("policy")]
+
+    def _draw(self) -> None:
+        load = self.load
+        replicas, gpus, nodes, groups = (self.value(name) for name in _SIZES)
+        self.plans = {NO_COPIES: contiguous(load, gpus, replicas, nodes, groups)}
+        self.plans |= {policy: rebalance(load, replicas, gpus, nodes, groups, policy) for policy in _POLICIES[1:]}
+        self.note.value = f'<div style="min-height:20px;font-size:12px"><i>{escape(self._remark())}</i></div>'
+        self.picture.value = scene_svg(self._scene(), repr(self))
+        self.table.value = _table(self.plans, self.value("policy"))
+
+    def _remark(self) -> str:
+        """What was snapped, and which policy the groups lead to."""
+        nodes, groups = self.value("nodes"), self.value("groups")
+        said = [self.said] if self.said else []
+        if nodes > 1 and groups % nodes:
+            right = [each for each in self.sliders["groups"].options if each % nodes == 0]
+            way = f"with {' or '.join(map(str, right[:3]))} groups they would stay together" if right else ""
+            said.append(
+                f"{groups} group{'s' * (groups > 1)} on {nodes} nodes: global, any GPU may hold any expert"
+                + (f"; {way}" if way else "")
+            )
+        elif nodes > 1:
+            each = f"{groups // nodes} whole group{'s' * (groups > nodes)}"
+            said.append(f"{groups} groups on {nodes} nodes: hierarchical, {each} on each node")
+        return " · ".join(said)
+
+    def _scene(self, title: str = "") -> Scene:
+        allocation, scene = Allocation.of(self.plan, 0), titled(title) if title else Scene()
+        if self.value("policy") == NO_COPIES:  # a second copy beside the first takes nothing off any GPU: leave it out
+            allocation.copies = [1] * len(allocation.load)
+            allocation.gpus = [sorted({*held}) for held in allocation.gpus]
+        draw_experts(scene, allocation, max(allocation.load))
+        mean, bound = self.plan.gpu_load[0].mean(), self.plan.lower_bound[0]
+        most = max(1.5 * mean, 1.05 * self.plan.gpu_load[0].max())
+        draw_gpus(scene, allocation, float(most), float(mean), float(bound), busiest=True)
+        legend(scene, copies=max(allocation.copies) > 1)
+        return scene
+
+    def __repr__(self) -> str:
+        sizes = self.plan.sizes
+        on = f"{sizes.gpus} GPUs" + (f" of {sizes.nodes} nodes" if sizes.nodes > 1 else "")
+        copies = "" if self.value("policy") == NO_COPIES else f" as {sizes.replicas} replicas"
+        return (
+            f"balance: {self.value('policy')}, {sizes.experts} experts{copies} on {on}, "
+            f"balancedness {self.plan.balancedness[0]:.3f}"
+        )
+
+    def still(self) -> Picture:
+        """A picture of the plan that is shown."""
+        return scene_picture(self._scene(f"{self!r} · run the cell for sliders"))
+
+
+def _named(load: Any) -> dict[str, np.ndarray | None]:
+    """Loads [layers, experts] by name; None where the skew slider makes them."""
+    if load is None:
+        return dict.fromkeys(_MADE)
+    named = load if isinstance(load, Mapping) else {"load": load}
+    if not named:
+        raise ValueError("there is no load to choose from")
+    found = {name: as_load(each if np.ndim(each) > 1 else np.asarray(each)[None]) for name, each in named.items()}
+    if empty := [name for name, each in found.items() if not len(each)]:
+        raise ValueError(f"the load {empty[0]!r} has no layers")
+    return dict(found)
+
+
+def _limit(slider: Any, least: int, most: int, step: int, value: int) -> int:
+    """Give a slider these limits, in an order that it takes, and the nearest value within them."""
+    value = min(max(least + round((value - least) / step) * step, least), most)
+    with slider.hold_sync():  # in one message: the page would answer limits that come alone with another value
+        slider.min = min(slider.min, least)
+        slider.max = max(slider.max, most)
+        slider.step, slider.value = step, value
+        slider.min, slider.max = least, most
+    return value
+
+
+def _table(plans: Mapping[str, Plan], chosen: str) -> str:
+    head = ("", "balancedness", "at most", "busiest GPU", "its load", "mean", "most copies")
+    meaning = (
+        "",
+        "the GPUs' mean load / the busiest one's: 1 is even",
+        "no plan of these sizes exceeds it; it may be out of reach",
+        "",
+        "the step lasts as long as this GPU needs",
+        "",
+        "of one expert",
+    )
+    side = "text-align:right;padding:0 0 0 24px;font-variant-numeric:tabular-nums"
+    body = "".join(
+        f'<th style="{side};cursor:{"help" if told else "auto"}" title="{told}">{name}</th>'
+        for name, told in zip(head, meaning, strict=True)
+    )
+    for name, plan in plans.items():
+        loads = plan.gpu_load[0]
+        most = 1 if name == NO_COPIES else int(plan.replica_count[0].max())
+        cells = (
+            f"{plan.balancedness[0]:.3f}",
+            f"{plan.attainable[0]:.3f}",
+            str(loads.argmax()),
+            number(loads.max()),
+            number(loads.mean()),
+            str(most),
+        )
+        weight = "bold" if name == chosen else "normal"
+        row = f'<td style="text-align:left">{name}</td>' + "".join(f'<td style="{side}">{cell}</td>' for cell in cells)
+        body += f'</tr><tr style="font-weight:{weight}">{row}'
+    return f'<table style="font-size:13px;line-height:1.6;border-spacing:0"><tr>{body}</tr></table>'

@@ -1,0 +1,166 @@
+"""Controls: the sliders of an explorer, and the schedule and costs that they stand for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import ipywidgets as widgets
+
+from ...ir import Schedule
+from ...schedules import SCHEDULES, build
+from ...simulator import Costs
+
+Builder = Callable[[int, int], Schedule]
+
+#: name -> (text beside the slider, smallest, largest, step). explore_schedule(limits=…) changes them.
+SLIDERS: dict[str, tuple[str, float, float, float]] = {
+    "ranks": ("Ranks", 1, 16, 1),
+    "microbatches": ("Micro-batches", 1, 64, 1),
+    "chunks": ("Chunks per rank", 1, 4, 1),
+    "forward": ("F, forward", 0.1, 4, 0.1),
+    "backward_input": ("I, backward: input", 0.1, 4, 0.1),
+    "backward_weight": ("W, backward: weights", 0.1, 4, 0.1),
+    "overlapped": ("F&B, overlapped", 0.1, 12, 0.1),
+    "latency": ("Message latency", 0, 2, 0.1),
+}
+#: What each stands for: told where the reader points at its name. (Without a tooltip, ipywidgets tells "null".)
+MEANING = {
+    "schedule": "in which order every rank does its actions",
+    "against": "another schedule, drawn below on the same time axis",
+    "ranks": "P: processes, each with its part of the model",
+    "microbatches": "M: equal parts of the batch",
+    "chunks": "V: stages on each rank, of interleaved",
+    "forward": "how long a forward takes, of a P-th of the model",
+    "backward_input": "how long a backward's part for the input takes",
+    "backward_weight": "how long a backward's part for the weights takes",
+    "overlapped": "how long a forward and a backward take together, as an overlapped pair",
+    "latency": "how long a message travels between two ranks",
+}
+COSTS = ("forward", "backward_input", "backward_weight", "overlapped", "latency")
+_WHOLE = ("ranks", "microbatches", "chunks")
+_BEGIN = {
+    "ranks": 4,
+    "microbatches": 8,
+    "chunks": 2,
+    "forward": 1,
+    "backward_input": 1,
+    "backward_weight": 1,
+    "latency": 0,
+}
+_WITH_CHUNKS = "interleaved"  # the one schedule that has a choice
+NOTHING = "nothing"  # to compare with
+CONTROLS = ("schedule", "against", *SLIDERS)
+
+WIDE: dict[str, Any] = {"layout": widgets.Layout(width="370px"), "style": {"description_width": "150px"}}
+
+
+class Controls:
+    """The choice of schedules and the sliders, by name in `sliders`; `shown` are the widgets that the reader gets.
+
+    Costs are of a P-th of the model, where P is the number of ranks: a stage of a schedule with two chunks per rank is
+    half of that, and costs half as much. So every schedule trains the same model on the same ranks.
+    """
+
+    def __init__(
+        self,
+        schedule: str,
+        against: str | None,
+        schedules: Iterable[str] | Mapping[str, Builder] | None,
+        controls: Iterable[str],
+        limits: Mapping[str, tuple[float, ...]],
+        values: Mapping[str, float],
+    ) -> None:
+        shown = list(controls)
+        if unknown := [name for name in (*shown, *values, *limits) if name not in CONTROLS]:
+            raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
+        self.builders = _builders(schedules)
+        for name in filter(None, (schedule, against)):
+            if name not in self.builders:
+                raise ValueError(f"no schedule is called {name!r}; there are {', '.join(self.builders)}")
+        names = list(self.builders)
+        told = {name: {"tooltip": MEANING[name], **WIDE} for name in ("schedule", "against")}
+        self.choice = widgets.Dropdown(options=names, value=schedule, description="Schedule", **told["schedule"])
+        self.against = widgets.Dropdown(
+            options=[NOTHING, *names], value=against or NOTHING, description="Compare with", **told["against"]
+        )
+        begin = {**_BEGIN, **values}
+        self.sliders = {name: _slider(name, begin[name], limits.get(name)) for name in SLIDERS if name in begin}
+        if _WITH_CHUNKS not in self.builders and "chunks" not in values:
+            shown = [name for name in shown if name != "chunks"]
+        if missing := [name for name in shown if name in SLIDERS and name not in self.sliders]:
+            raise ValueError(f"where does {missing[0]} begin? For example: explore_schedule(…, {missing[0]}=2)")
+        every = {"schedule": self.choice, "against": self.against, **self.sliders}
+        self.shown = [every[name] for name in shown]
+        self.all = list(every.values())
+
+    def value(self, name: str) -> Any:
+        return self.sliders[name].value
+
+    @property
+    def compared(self) -> str | None:
+        """The name of the schedule to compare with, or None."""
+        return None if self.against.value == NOTHING else self.against.value
+
+    def schedule(self, name: str) -> Schedule:
+        """The schedule of that name at the sliders' sizes; ValueError where they don't suit it."""
+        return self.builders[name](self.value("ranks"), self.value("microbatches"), self.value("chunks"))
+
+    def costs(self, schedule: Schedule, unit: float = 1) -> Costs:
+        """The sliders' costs, in units of that size, for the stages of this schedule."""
+        chunks = schedule.num_stages // schedule.num_ranks
+        return self.model_costs(unit, whole=chunks == 1).cut(chunks)
+
+    def model_costs(self, unit: float = 1, whole: bool = True) -> Costs:
+        """The same for a P-th of the model; whole: with whole numbers where they are, which stay exact.
+
+        Whole numbers that are cut become Fractions, and those would make the sliders slow.
+        """
+        costs: dict[str, Any] = {}
+        for name in (name for name in COSTS if name in self.sliders):
+            value = round(self.value(name) * unit, 6)  # ten steps of 0.1 must be 1
+            costs[name] = int(value) if whole and value == int(value) else value
+        return Costs(**costs)
+
+    @property
+    def settings(self) -> str:
+        """What a run depends on, as text."""
+        used = [name for name in self.sliders if name != "chunks" or self.choice.value == _WITH_CHUNKS]
+        return ", ".join([self.choice.value, *(f"{name} {self.value(name):g}" for name in used)])
+
+    def refresh(self) -> None:
+        """Chunks can be chosen only where a schedule has a choice."""
+        if _WITH_CHUNKS in self.builders:
+            self.sliders["chunks"].disabled = _WITH_CHUNKS not in (self.choice.value, self.against.value)
+
+
+def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
+    text, *usual = SLIDERS[name]
+    smallest, largest, step = (*limits, *usual[len(limits) :]) if limits else usual
+    if not smallest <= value <= largest:
+        raise ValueError(f"{name} must be from {smallest:g} to {largest:g}, its slider's limits; got {value}")
+    numbers: dict[str, Any] = {"value": value, "min": smallest, "max": largest, "step": step, "tooltip": MEANING[name]}
+    if name in _WHOLE:
+        return widgets.IntSlider(description=text, **numbers, **WIDE)
+    decimals = max(1, -math.floor(math.log10(step))) if step < 1 else 1
+    return widgets.FloatSlider(description=text, readout_format=f".{decimals}f", **numbers, **WIDE)
+
+
+def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> dict[str, Callable[..., Schedule]]:
+    """name -> function of (ranks, micro-batches, chunks)."""
+    if isinstance(schedules, Mapping):
+        return {name: _own(builder) for name, builder in schedules.items()}
+    return {name: _named(name) for name in (SCHEDULES if schedules is None else schedules)}
+
+
+def _named(name: str) -> Callable[..., Schedule]:
+    if name not in SCHEDULES:
+        raise ValueError(f"no schedule is called {name!r}; there are {', '.join(SCHEDULES)}")
+    return lambda ranks, microbatches, chunks: build(
+        name, ranks, microbatches, chunks if name == _WITH_CHUNKS else None
+    )
+
+
+def _own(builder: Builder) -> Callable[..., Schedule]:
+    return lambda ranks, microbatches, chunks: builder(ranks, microbatches)

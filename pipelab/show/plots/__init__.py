@@ -1,0 +1,1 @@
+"""Plots: functions that answer with a picture."""
