@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from _table import Row, show
 
-from pipelab.eplb import Plan, drifting, lognormal, one_hot, rebalance, rebalance_experts, zipf
-from pipelab.eplb import reference as teaching
+from pipelab.eplb import Plan, drifting, lognormal, one_hot, rebalance, rebalance_experts, reference, zipf
 
 
 class PublishedInTorch:
@@ -112,7 +111,7 @@ class Case:
         tensor = torch.tensor(self.load)
         sizes = (self.replicas, self.groups, self.nodes, self.gpus)
         theirs = milliseconds(lambda: peer.rebalance_experts(tensor, *sizes), 3)
-        reference = Plan.from_map(peer.rebalance_experts(tensor, *sizes)[0], self.load, self.gpus, self.nodes)
+        published = Plan.from_map(peer.rebalance_experts(tensor, *sizes)[0], self.load, self.gpus, self.nodes)
         rows = []
         for policy, (text, met) in wanted.items():
             if policy == "greedy":
@@ -126,10 +125,10 @@ class Case:
                 "published ms": theirs,
                 "ms": mine,
                 "times faster": theirs / mine,
-                "balance published": reference.balancedness.mean(),
+                "balance published": published.balancedness.mean(),
                 "balance": plan.balancedness.mean(),
                 "at most": plan.attainable.mean(),
-                "worse layers": int((plan.balancedness < reference.balancedness * (1 - 1e-6)).sum()),
+                "worse layers": int((plan.balancedness < published.balancedness * (1 - 1e-6)).sum()),
                 "moved": "",
                 "wanted": text,
             }
@@ -210,7 +209,7 @@ def main() -> None:
     ]
     rows = [row for case, what in wanted for row in case.rows(peer, options.repeats, what)]
     rows += [over_time(peer, correlation, options.repeats) for correlation in (0.9, 0.98, 0.999)]
-    loops = milliseconds(lambda: teaching.rebalance_experts(load, 288, 8, 4, 32), 5)
+    loops = milliseconds(lambda: reference.rebalance_experts(load, 288, 8, 4, 32), 5)
     note = (
         f"published: {name}; the shortest of {options.repeats}, in processor time. Balance: mean over layers of mean / "
         f"highest GPU load. The loops of pipelab.eplb.reference take {loops:.0f} ms for the first line."

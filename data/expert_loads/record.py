@@ -41,7 +41,7 @@ STAY = 8  # windows of serving that belong to a kind; in the second half of them
 SERVED = 4  # batches in a window of serving
 
 
-class Row(NamedTuple):
+class RecordedRow(NamedTuple):
     """A line of the file: one layer's loads in one window. `tokens` [experts]: how many tokens chose each expert."""
 
     part: str
@@ -160,7 +160,7 @@ def model(balance: str, seed: int) -> nn.Sequential:
         return nn.Sequential(Embedding(WIDTH, LENGTH), *blocks, Head(WIDTH))
 
 
-class Counter:
+class LoadCounter:
     """Adds up what the layers of a model count, and its losses, until a window is complete."""
 
     def __init__(self, net: nn.Sequential) -> None:
@@ -175,15 +175,15 @@ class Counter:
         self.tokens += torch.stack([layer.loads for layer in self.layers])
         self.losses.append(value.item())
 
-    def rows(self, part: str, window: int, kind: str) -> Iterator[Row]:
+    def rows(self, part: str, window: int, kind: str) -> Iterator[RecordedRow]:
         mean = round(sum(self.losses) / len(self.losses), 4)
         for layer, tokens in enumerate(self.tokens.tolist()):
-            yield Row(part, window, kind, mean, layer, tokens)
+            yield RecordedRow(part, window, kind, mean, layer, tokens)
         self.clear()
 
 
-def train(net: nn.Sequential, steps: int, seed: int) -> Iterator[Row]:
-    generator, counter = torch.Generator().manual_seed(seed), Counter(net)
+def train(net: nn.Sequential, steps: int, seed: int) -> Iterator[RecordedRow]:
+    generator, counter = torch.Generator().manual_seed(seed), LoadCounter(net)
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
     names = list(SHARES)
     shares = torch.tensor([float(SHARES[name]) for name in names])
@@ -202,9 +202,9 @@ def train(net: nn.Sequential, steps: int, seed: int) -> Iterator[Row]:
 
 
 @torch.no_grad()
-def measure(net: nn.Sequential, seed: int) -> Iterator[Row]:
+def measure(net: nn.Sequential, seed: int) -> Iterator[RecordedRow]:
     """The trained model on held-out text: each kind by itself, then the kinds one after the other."""
-    generator, counter = torch.Generator().manual_seed(seed + 1), Counter(net)
+    generator, counter = torch.Generator().manual_seed(seed + 1), LoadCounter(net)
     net.eval()
 
     def show(counts: dict[str, int], batches: int) -> None:
@@ -226,7 +226,7 @@ def measure(net: nn.Sequential, seed: int) -> Iterator[Row]:
             yield from counter.rows("serving", place * STAY + number, kind)
 
 
-def record(balance: Literal["none", "auxiliary", "bias"], steps: int = 400, seed: int = 0) -> Iterator[Row]:
+def record(balance: Literal["none", "auxiliary", "bias"], steps: int = 400, seed: int = 0) -> Iterator[RecordedRow]:
     """Train, then measure. The same rows for the same arguments, on the same machine with the same versions."""
     net = model(balance, seed)
     yield from train(net, steps, seed)
@@ -246,7 +246,7 @@ def main() -> None:
     path = given.out or Path(__file__).with_name(f"{given.balance}.csv")
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*Row._fields[:-1], *(f"expert{number}" for number in range(EXPERTS))])
+        writer.writerow([*RecordedRow._fields[:-1], *(f"expert{number}" for number in range(EXPERTS))])
         for *figures, tokens in record(given.balance, given.steps, given.seed):
             writer.writerow([*figures, *tokens])
             if figures[4] == 0:

@@ -1,13 +1,12 @@
-"""Expert load balancing: which experts get copies, and which GPU holds which. numpy only; torch tensors are welcome."""
+"""Expert load balancing: which experts get replicas, and which GPU holds which. It needs numpy alone."""
 
-from .contiguous import contiguous
 from .loads.files import read_load
 from .loads.predict import MovingAverage, Window
 from .loads.recorded import RECORDINGS, RecordedLoads, recorded_loads
 from .loads.skew import dead, skew
 from .loads.synthetic import drifting, lognormal, one_hot, zipf
 from .plan import Plan
-from .policies import POLICIES, rebalance, rebalance_experts
+from .policies import POLICIES, contiguous, rebalance, rebalance_experts
 
 __all__ = [
     "POLICIES",

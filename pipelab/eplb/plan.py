@@ -18,17 +18,17 @@ _SHOWN = 8  # layers in the printed table
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Where every copy of every expert is, and the loads by which it is judged.
+    """Where every replica of every expert is, and the loads by which it is judged.
 
     physical_to_logical  int64 [layers, replicas]: the expert in each slot; first the slots of GPU 0, then of GPU 1, and
                          so on, GPUs node by node
-    logical_to_physical  int64 [layers, experts, most copies]: the slots of each expert's copies, by rank; then -1
-    replica_count        int64 [layers, experts]: copies of each expert
-    load                 float64 [layers, experts], in whatever unit it was given (tokens, mostly); an expert's copies
+    logical_to_physical  int64 [layers, experts, most replicas]: the slots of each expert's replicas, by rank; then -1
+    replica_count        int64 [layers, experts]: replicas of each expert
+    load                 float64 [layers, experts], in whatever unit it was given (tokens, mostly); an expert's replicas
                          share it equally
     policy               what placed it
 
-    An expert's tokens go to its copies by rank, so that every sender that has this plan, and the same rule, such as
+    An expert's tokens go to its replicas by rank, so that every sender that has this plan, and the same rule, such as
     token number modulo replica_count, sends them alike.
     """
 
@@ -45,7 +45,7 @@ class Plan:
     ) -> Plan:
         """A Plan from its slots alone: any placement, so that it can be judged.
 
-        ValueError for experts that do not exist, or that have no copy.
+        ValueError for experts that do not exist, or that have no replica.
 
         >>> Plan.from_map([[0, 1, 0, 2]], load=[[6, 1, 2]], gpus=2).gpu_load.tolist()
         [[4.0, 5.0]]
@@ -66,7 +66,7 @@ class Plan:
         count = counts(placed, sizes.experts)
         if not count.all():
             layer, expert = np.argwhere(count == 0)[0]
-            raise ValueError(f"every expert needs a copy; expert {expert} of layer {layer} has none")
+            raise ValueError(f"every expert needs a replica; expert {expert} of layer {layer} has none")
         return cls(placed, logical_to_physical(placed, ranks(placed, count), count), count, load, sizes, policy)
 
     def under(self, load: Any) -> Plan:
@@ -85,7 +85,7 @@ class Plan:
 
     @cached_property
     def slot_load(self) -> np.ndarray:
-        """[layers, replicas]: what each copy gets."""
+        """[layers, replicas]: what each replica gets."""
         return take(self.load / self.replica_count, self.physical_to_logical)
 
     @cached_property
@@ -117,7 +117,7 @@ class Plan:
 
     @cached_property
     def _held(self) -> np.ndarray:
-        """int [layers, gpus, experts]: copies of each expert on each GPU."""
+        """int [layers, gpus, experts]: replicas of each expert on each GPU."""
         layers, gpus = len(self.load), self.sizes.gpus
         gpu = np.arange(layers)[:, None] * gpus + np.arange(self.sizes.replicas) // self.sizes.slots
         flat = gpu * self.sizes.experts + self.physical_to_logical
@@ -208,7 +208,7 @@ class Plan:
         if not len(self.load):
             return self._title()
         shown = np.sort(np.argsort(self.balancedness, kind="stable")[:_SHOWN])
-        head = ("layer", "balancedness", "attainable", "busiest GPU", "its load", "mean", "most copies")
+        head = ("layer", "balancedness", "attainable", "busiest GPU", "its load", "mean", "most replicas")
         busiest = self.gpu_load.argmax(axis=1)
         rows = [
             (

@@ -27,16 +27,16 @@ def rebalance(
     *,
     max_moved: float = 0.1,
 ) -> Plan:
-    """Decide which experts get copies, and which GPU holds which.
+    """Decide which experts get replicas, and which GPU holds which.
 
     load       [layers, experts]: tokens, or any measure of work, that each expert gets. Array, list or torch tensor
-    replicas   copies per layer in all, each expert's first included: a multiple of gpus
+    replicas   replicas per layer in all, each expert's first included: a multiple of gpus
     gpus       a multiple of nodes
     groups     if a multiple of nodes, groups of neighbouring experts are kept together on one node each (the
                hierarchical policy); else experts may go anywhere (the global one)
     policy     "greedy"       the published algorithm, as deepseek-ai/EPLB has it; where a layer, or a node, has no load
-                              at all, its copies are spread evenly
-               "refined"      better balanced, slower; no two copies of an expert on one GPU where that can be avoided
+                              at all, its replicas are spread evenly
+               "refined"      better balanced, slower; no two replicas of an expert on one GPU where that can be avoided
                "incremental"  the previous plan with few slots changed
     previous   the plan to start from, for "incremental" only
     max_moved  the share of each layer's slots that "incremental" may change, rounded down: 0.1 of 8 slots are none
@@ -78,12 +78,35 @@ def rebalance(
     return Plan(*maps, load, sizes, policy)
 
 
+def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1, groups: int = 1) -> Plan:
+    """The plan with equal consecutive blocks of experts on the GPUs, as nearly equal as their numbers let them be.
+
+    replicas   slots in all. None: as few as there must be. Slots beyond a GPU's block hold second replicas of its
+               experts, which takes nothing off any GPU: its load is the same with them and without.
+
+    The sizes, and the ValueErrors for those that do not fit together, are those of :func:`rebalance`.
+
+    >>> plan = contiguous([[90, 10, 20, 60]], gpus=2, replicas=6)
+    >>> plan.physical_to_logical.tolist(), plan.gpu_load.tolist()
+    ([[0, 1, 0, 2, 3, 2]], [[100.0, 80.0]])
+    """
+    load = as_load(load)
+    layers, experts = load.shape
+    if replicas is None:
+        replicas = -(-experts // gpus) * gpus if isinstance(gpus, int) and gpus > 0 else experts
+    sizes = Sizes(layers, experts, replicas, gpus, nodes, groups)
+    if experts < gpus:
+        raise ValueError(f"each of {gpus} GPUs needs an expert of its own; there are {experts} experts")
+    row = np.concatenate([np.resize(block, sizes.slots) for block in np.array_split(np.arange(experts), gpus)])
+    return Plan.from_map(np.tile(row, (layers, 1)), load, gpus, nodes, groups, policy="contiguous")
+
+
 def rebalance_experts(
     weight: Any, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The greedy policy with the signature of deepseek-ai/EPLB, into whose place it drops.
 
-    Returns (physical_to_logical_map [layers, num_replicas], logical_to_physical_map [layers, experts, most copies],
+    Returns (physical_to_logical_map [layers, num_replicas], logical_to_physical_map [layers, experts, most replicas],
     expert_count [layers, experts]), int64 arrays. If num_nodes does not divide num_groups, it ignores both, as there.
     ValueError where sizes or loads are none, as of :func:`rebalance`; the published code asserts, or goes on.
 
@@ -106,7 +129,7 @@ def _greedy_maps(load: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray
 def _maps(
     layout: Layout, packing: Packing, rank: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """DeepSeek's three maps. rank: each slot's rank among its expert's copies; default: in the order of slots."""
+    """DeepSeek's three maps. rank: each slot's rank among its expert's replicas; default: in the order of slots."""
     sizes = layout.sizes
     placed = layout.join(packing.slots)
     count = counts(placed, sizes.experts)

@@ -1,4 +1,4 @@
-"""Sizes: what a placement must fit into, and loads as they come in; both checked, with what would be right."""
+"""Sizes: what a placement must fit into; and loads as they come in. Both are checked here."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many layers, experts per layer, replicas (copies of experts, originals included), GPUs, nodes and groups.
+    """How many layers, logical experts, physical experts (replicas), GPUs, nodes and groups of experts there are.
 
-    Every GPU has the same number of slots, replicas / gpus, and every slot holds one copy. ValueError for sizes that do
-    not fit together; it names the nearest that do.
+    Every GPU has replicas / gpus slots, and every slot holds one replica: an expert's only one, or one of several.
+    Sizes that do not fit together raise a ValueError that names the nearest that do.
     """
 
     layers: int
@@ -32,7 +32,7 @@ class Sizes:
         if self.replicas < self.experts:
             least = -(-self.experts // self.gpus) * self.gpus
             raise ValueError(
-                f"replicas must be {least} or more: each of {self.experts} experts needs a copy, and each of "
+                f"replicas must be {least} or more: each of {self.experts} experts needs a replica, and each of "
                 f"{self.gpus} GPUs has the same number of slots; got {self.replicas}"
             )
         if self.replicas % self.gpus:
@@ -49,29 +49,29 @@ class Sizes:
 
     @classmethod
     def published(cls, layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int) -> Sizes:
-        """As the published code reads them: where nodes do not divide groups, both are 1, and gpus any number."""
+        """As the published code reads them: where nodes do not divide groups, both count as 1."""
         if whole("groups", groups) % whole("nodes", nodes):
             groups = nodes = 1
         return cls(layers, experts, replicas, gpus, nodes, groups)
 
     @property
     def hierarchical(self) -> bool:
-        """Whether whole groups of experts are kept on one node each. Else experts go to any GPU (the global policy)."""
+        """Is every group of experts kept on one node? Else experts go to any GPU (the global policy)."""
         return self.groups % self.nodes == 0
 
     @property
     def slots(self) -> int:
-        """Copies that each GPU holds."""
+        """Physical experts on each GPU."""
         return self.replicas // self.gpus
 
     @property
     def parts(self) -> int:
-        """Into how many independent problems a layer falls: its nodes, or 1 under the global policy."""
+        """Independent problems in a layer: one per node, or 1 under the global policy."""
         return self.nodes if self.hierarchical else 1
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
-    """The value as an int. ValueError, which names it, unless it is a whole number of at least so much."""
+    """The value as an int. ValueError, naming it, unless it is a whole number and at least `least`."""
     try:
         fits = int(value) == value and not isinstance(value, bool) and value >= least
     except (TypeError, ValueError, OverflowError):
@@ -82,7 +82,7 @@ def whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def _multiples(value: int, of: int) -> tuple[int, ...]:
-    """The nearest multiples on both sides, those of 1 or more."""
+    """The nearest multiples on both sides; only those of 1 or more."""
     return tuple(each for each in (value // of * of, (value // of + 1) * of) if each >= 1)
 
 
@@ -91,7 +91,7 @@ def _either(*values: int) -> str:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Values as a numpy array, without a copy where that is possible. Torch tensors of any kind, on any device, too."""
+    """Values as a numpy array, without copying where possible; torch tensors of any type and device too."""
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         values = values.detach().cpu()
         if values.is_floating_point():  # numpy does not know bfloat16
@@ -101,7 +101,7 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def as_load(load: Any, *, name: str = "load") -> np.ndarray:
-    """Loads [layers, experts] as a new float64 array. ValueError for any that is negative, infinite or no number."""
+    """Loads [layers, experts] as a new float64 array. ValueError for any that is negative, infinite or not a number."""
     try:
         given = as_array(load)
         if given.dtype.kind not in "biufO":
@@ -126,3 +126,12 @@ def as_load(load: Any, *, name: str = "load") -> np.ndarray:
     if endless.any():
         raise ValueError(f"{name} of layer {endless.argmax()} adds up to more than a float can hold; scale it down")
     return array + 0.0  # -0.0 becomes 0.0
+
+
+def scaled(load: np.ndarray) -> np.ndarray:
+    """Loads as float32, in which the published code computes: another rounding would break ties differently.
+
+    Each row is scaled to at most 2, so that none overflows, by a power of two, which changes no digit.
+    """
+    most = load.max(axis=1, keepdims=True, initial=0.0)
+    return np.ldexp(load, 1 - np.frexp(most)[1]).astype(np.float32)

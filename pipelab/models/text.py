@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from ..ir import at_least
+#: A byte-level model's vocabulary.
+BYTES = 256
 
 #: Bytes read at most: far more than a lesson's steps look at, and read in milliseconds.
 LIMIT = 1_000_000
@@ -84,3 +85,12 @@ def batches(
         # contiguous: micro-batches are sent to other ranks
         pairs.append((passages[:, :-1].contiguous(), passages[:, 1:].contiguous()))
     return pairs
+
+
+def at_least(least: int, value: int, what: str) -> int:
+    """The value, if it is a whole number and at least that; else a ValueError that names it."""
+    if not hasattr(value, "__index__"):
+        raise ValueError(f"{what} must be a whole number; got {value!r}")
+    if value < least:
+        raise ValueError(f"{what} must be at least {least}; got {value}")
+    return value

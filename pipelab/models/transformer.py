@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ir import at_least
-
-BYTES = 256
+from .text import BYTES, at_least
 
 
 class Embedding(nn.Module):

@@ -16,7 +16,7 @@ _HOMES = {
     "Router": ".router",
     "Routing": ".router",
     "hide": ".hiding",
-    "plan": ".dispatch",
+    "dispatch_plan": ".dispatch",
     "sum_replicated_gradients": "..runtime.grid",
 }
 
@@ -30,13 +30,13 @@ __all__ = [
     "Router",
     "Routing",
     "hide",
-    "plan",
+    "dispatch_plan",
     "sum_replicated_gradients",
 ]
 
 if TYPE_CHECKING:
     from ..runtime.grid import ExpertGroup, sum_replicated_gradients
-    from .dispatch import DispatchPlan, plan
+    from .dispatch import DispatchPlan, dispatch_plan
     from .hiding import Hiding, hide
     from .layer import Expert, MoE, MoEBlock
     from .router import Router, Routing

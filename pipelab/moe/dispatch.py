@@ -35,7 +35,7 @@ class DispatchPlan:
     tokens: int
 
 
-def plan(
+def dispatch_plan(
     experts: Tensor, num_experts: int, group: ExpertGroup | None = None, sent: Tensor | None = None
 ) -> DispatchPlan:
     """The DispatchPlan for tokens' choices, int64 [tokens, top_k].
@@ -44,7 +44,7 @@ def plan(
 
     ValueError for a number of experts that the ranks can't share equally, and for an expert that there is not.
 
-    >>> made = plan(torch.tensor([[1], [0], [1]]), num_experts=2)
+    >>> made = dispatch_plan(torch.tensor([[1], [0], [1]]), num_experts=2)
     >>> made.row_of.tolist(), made.place_of.tolist(), made.rows
     ([1, 0, 2], [1, 0, 2], [1, 2])
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..ranks.errors import RankState
     from ..ranks.worker import RankContext
 
-#: Of a phase's direction, the action that it is a part of: a backward's parts are for the input and for the weights.
+#: Of a segment's direction, the action that it is a part of: a backward's parts are for the input and for the weights.
 PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
 
 
@@ -36,8 +36,8 @@ class Hiding:
     compute, communication  what the two streams do in both together: busy time, whatever it overlaps with
     exposed                 of the overlapped pair's communication, what no computation hides
     gradients_equal         are those of the overlapped pair, and its outputs, the blocking one's, bit by bit?
-    phases                  the overlapped pair's on rank 0, as (stream, name, direction, start, end)
-    timelines               of the blocking and of the overlapped pair: F, I and W, phase by phase
+    segments                  the overlapped pair's on rank 0, as (stream, name, direction, start, end)
+    timelines               of the blocking and of the overlapped pair: F, I and W, segment by segment
     simulated               what the simulator says of these costs; None where there are none
     """
 
@@ -49,7 +49,7 @@ class Hiding:
     communication: float
     exposed: float
     gradients_equal: bool
-    phases: tuple[tuple[str, str, str, float, float], ...]
+    segments: tuple[tuple[str, str, str, float, float], ...]
     timelines: tuple[Timeline, Timeline]
     simulated: PairTimes | None = None
 
@@ -82,7 +82,7 @@ def hide(
 ) -> Hiding:
     """Run them on real ranks: a stage of MoE blocks, its experts spread over all ranks.
 
-    costs                  in ms, of the whole stage: each phase does its real work and is then held to an equal share
+    costs                  in ms, of the whole stage: each segment does its real work and is then held to an equal share
                            of them; exchanges to one of forward_comm or backward_input_comm. None: not held.
     latency_ms, bandwidth  without costs: the emulated link of every exchange; bandwidth in bytes per ms
     tokens                 per rank;  width: of the stream, a multiple of 4
@@ -117,7 +117,7 @@ def _on_this_rank(
     repeats: int,
     seed: int,
 ) -> tuple[_Report, bool]:
-    """(way -> (begin, end, phases) of each repetition; are all ways' results equal?)"""
+    """(way -> (begin, end, segments) of each repetition; are all ways' results equal?)"""
     import torch
     import torch.distributed as dist
 
@@ -170,7 +170,7 @@ def _on_this_rank(
 def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) -> Hiding:
     took: dict[str, float] = {}
     typical: dict[str, Timeline] = {}
-    phases: tuple[tuple[str, str, str, float, float], ...] = ()
+    segments: tuple[tuple[str, str, str, float, float], ...] = ()
     for way in reports[0][0]:
         runs = [*zip(*(report[way] for report, _ in reports), strict=True)]  # each of all ranks
         times = [1000 * (max(end for _, end, _ in run) - min(begin for begin, _, _ in run)) for run in runs]
@@ -183,7 +183,7 @@ def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) ->
             for span in found
         ]
         typical[way] = Timeline.from_spans(spans, way, len(reports), source=source, unit="ms", note=note)
-        phases = tuple(
+        segments = tuple(
             (span.stream, span.name, span.direction, 1000 * (span.start - zero), 1000 * (span.end - zero))
             for span in runs[middle][0][2]
         )
@@ -197,7 +197,7 @@ def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) ->
         communication=communication,
         exposed=max(map(float, typical["overlapped"].exposed_communication)),
         gradients_equal=all(equal for _, equal in reports),
-        phases=phases,
+        segments=segments,
         timelines=(typical["blocking"], typical["overlapped"]),
     )
 

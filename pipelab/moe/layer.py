@@ -13,7 +13,7 @@ from ..ir import at_least
 from ..models.transformer import Attention
 from ..overlap.segmented import Exchange, Segmented, Segments, carrying
 from ..runtime.grid import ExpertGroup
-from .dispatch import plan
+from .dispatch import dispatch_plan
 from .router import Router
 
 
@@ -120,7 +120,7 @@ class MoE(Segmented):
         group = self.group.data if self.group else None
         tokens = x.reshape(-1, x.shape[-1])
         routing = self.router(tokens)
-        way = plan(routing.experts, self.router.num_experts, self.group)
+        way = dispatch_plan(routing.experts, self.router.num_experts, self.group)
         self.loads += way.loads
         weights = routing.weights
         if self.router.balance == "auxiliary" and way.tokens:

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "PlacedExperts": ".placed_experts",
-    "Served": ".served",
-    "Serving": ".served",
+    "Served": ".outcome",
+    "Serving": ".outcome",
     "migrate": ".migration",
-    "serve": ".windows",
+    "serve": ".launch",
 }
 
 __all__ = ["PlacedExperts", "Served", "Serving", "migrate", "serve"]
 
 if TYPE_CHECKING:
+    from .launch import serve
     from .migration import migrate
+    from .outcome import Served, Serving
     from .placed_experts import PlacedExperts
-    from .served import Served, Serving
-    from .windows import serve
 
 
 def __getattr__(name: str) -> Any:

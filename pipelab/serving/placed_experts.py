@@ -1,4 +1,4 @@
-"""Placed: a layer's experts in the physical slots of a plan, which may hold several copies of one expert."""
+"""Placed: a layer's experts in the physical slots of a plan, which may hold several replicas of one expert."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..moe import dispatch
 from ..runtime.grid import ExpertGroup
 
 
-def choose_copies(experts: Tensor, slots: Tensor, chosen: Tensor | None = None, rank: int = 0) -> Tensor:
-    """The physical slot that each choice goes to; a choice is of an expert, and any of its copies gives the answer.
+def choose_replicas(experts: Tensor, slots: Tensor, chosen: Tensor | None = None, rank: int = 0) -> Tensor:
+    """The physical slot that each choice goes to; a choice is of an expert, and any of its replicas gives the answer.
 
-    The n-th token of an expert, counted over all ranks in their order, goes to the expert's copy n modulo their number.
-    So copies share a rank's tokens evenly, and all ranks' together, to within one; and nothing is left to chance.
+    The n-th token of an expert, counted over all ranks in their order, goes to replica n modulo their number.
+    So replicas share a rank's tokens evenly, and all ranks' together, to within one; and nothing is left to chance.
 
     experts   int64 [tokens, top_k], of this rank's tokens
-    slots     int64 [experts, most copies]: those of each expert, then -1, as in Plan.logical_to_physical
+    slots     int64 [experts, most replicas]: those of each expert, then -1, as in Plan.logical_to_physical
     chosen    int64 [ranks, experts]: how many tokens of each rank chose each expert. None: there is only this rank
 
-    >>> choose_copies(torch.tensor([[0], [1], [0], [0]]), slots=torch.tensor([[0, 2], [1, -1]])).flatten().tolist()
+    >>> choose_replicas(torch.tensor([[0], [1], [0], [0]]), slots=torch.tensor([[0, 2], [1, -1]])).flatten().tolist()
     [0, 1, 2, 0]
     """
     flat = experts.flatten()
@@ -37,25 +37,25 @@ def choose_copies(experts: Tensor, slots: Tensor, chosen: Tensor | None = None, 
     begins = chosen[rank].cumsum(0) - chosen[rank]
     number = torch.empty_like(flat)
     number[order] = torch.arange(len(flat), device=flat.device) - begins[flat[order]]
-    copies = (slots >= 0).sum(1)
-    return slots[flat, (number + before[flat]) % copies[flat]].view_as(experts)
+    replicas = (slots >= 0).sum(1)
+    return slots[flat, (number + before[flat]) % replicas[flat]].view_as(experts)
 
 
 def sent_to_slots(chosen: Tensor, slots: Tensor) -> Tensor:
-    """How many tokens of each rank go to each slot, if all choose copies like that: int64 [ranks, slots].
+    """How many tokens of each rank go to each slot, if all choose replicas like that: int64 [ranks, slots].
 
-    So what all ranks chose need be told once only. chosen and slots are those of `choose_copies`.
+    So what all ranks chose need be told once only. chosen and slots are those of `choose_replicas`.
 
     >>> sent_to_slots(torch.tensor([[3, 1], [2, 0]]), slots=torch.tensor([[0, 2], [1, -1]])).tolist()
     [[2, 1, 1], [1, 0, 1]]
     """
     there = slots >= 0
-    copies, copy = there.sum(1)[:, None], torch.arange(slots.shape[1], device=slots.device)
+    replicas, replica = there.sum(1)[:, None], torch.arange(slots.shape[1], device=slots.device)
     until = chosen.cumsum(0)
 
     def of_the_first(number: Tensor) -> Tensor:
-        """Of so many tokens of each expert, those that go to each copy: [ranks, experts, most copies]."""
-        return (number[..., None] + copies - 1 - copy).div(copies, rounding_mode="floor")
+        """Of so many tokens of each expert, those that go to each replica: [ranks, experts, most replicas]."""
+        return (number[..., None] + replicas - 1 - replica).div(replicas, rounding_mode="floor")
 
     sent = of_the_first(until) - of_the_first(until - chosen)
     found = chosen.new_zeros(len(chosen), int(there.sum()))
@@ -116,8 +116,8 @@ class PlacedExperts(nn.Module):
         """tokens [n, width], int64 experts [n, top_k], weights of their outputs (None: 1 each) -> [n, width]."""
         slots = self.slots.to(experts.device)
         chosen = dispatch.gathered(dispatch.count(experts.flatten(), len(slots)), self.group)
-        copies, sent = choose_copies(experts, slots, chosen, self.rank), sent_to_slots(chosen, slots)
-        way = self.way = dispatch.plan(copies, self.plan.sizes.replicas, self.group, sent)
+        replicas, sent = choose_replicas(experts, slots, chosen, self.rank), sent_to_slots(chosen, slots)
+        way = self.way = dispatch.dispatch_plan(replicas, self.plan.sizes.replicas, self.group, sent)
         rows = exchange(tokens[way.row_of], way.send, way.receive, self.group)
         outputs = self.compute(rows[way.by_expert], way.rows)[way.back]
         rows = exchange(outputs, way.receive, way.send, self.group)

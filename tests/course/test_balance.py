@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelab.course import check_balancer, check_pack, check_replicate, plan_of
 from pipelab.eplb import rebalance, zipf
-from pipelab.eplb import reference as teaching
+from pipelab.eplb.reference import finish, pack_steps, replicate_steps
 
 # -- replicate ---------------------------------------------------------------------------------------------------------
 
@@ -37,7 +37,7 @@ def seats(load, replicas):
 
 
 def loops(load, replicas):
-    expert_of, _ = teaching.replicate(load, replicas)
+    expert_of, _ = finish(replicate_steps(load, replicas))
     return [expert_of.count(expert) for expert in range(len(load))]
 
 
@@ -112,7 +112,7 @@ def heaviest_first(weights, gpus, tie=lambda gpu: gpu):
 
 
 def loops_pack(weights, gpus):
-    packed = teaching.pack(weights, gpus)
+    packed = finish(pack_steps(weights, gpus))
     return [next(gpu for gpu in range(gpus) if item in packed[gpu]) for item in range(len(weights))]
 
 

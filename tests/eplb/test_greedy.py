@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pipelab.eplb import lognormal, one_hot, rebalance, rebalance_experts, zipf
-from pipelab.eplb import reference as teaching
+from pipelab.eplb import lognormal, one_hot, rebalance, rebalance_experts, reference, zipf
 from pipelab.eplb.sizes import Sizes
 from pipelab.eplb.solver.greedy import pack, replicate
 
@@ -33,7 +32,7 @@ EXAMPLE_PLACED = [
 ]
 
 
-@pytest.mark.parametrize("function", [rebalance_experts, teaching.rebalance_experts])
+@pytest.mark.parametrize("function", [rebalance_experts, reference.rebalance_experts])
 def test_the_published_example(function) -> None:
     placed, slots, count = function(EXAMPLE, 16, 4, 2, 8)
     assert placed.tolist() == EXAMPLE_PLACED
@@ -49,7 +48,7 @@ def test_equal_to_the_loops(given_: tuple[Sizes, np.ndarray]) -> None:
     """All three maps, so that it is never worse either, on any layer."""
     sizes, load = given_
     fast = rebalance_experts(load, *published_arguments(sizes))
-    loops = teaching.rebalance_experts(load, *published_arguments(sizes))
+    loops = reference.rebalance_experts(load, *published_arguments(sizes))
     for mine, its in zip(fast, loops, strict=True):
         assert np.array_equal(mine, its)
 
@@ -67,7 +66,7 @@ def test_equal_to_the_loops(given_: tuple[Sizes, np.ndarray]) -> None:
     ],
 )
 def test_equal_to_the_loops_at_real_sizes(load: np.ndarray, sizes: tuple[int, int, int, int]) -> None:
-    for mine, its in zip(rebalance_experts(load, *sizes), teaching.rebalance_experts(load, *sizes), strict=True):
+    for mine, its in zip(rebalance_experts(load, *sizes), reference.rebalance_experts(load, *sizes), strict=True):
         assert np.array_equal(mine, its)
 
 
@@ -102,8 +101,9 @@ def test_replicate_with_a_cap() -> None:
 
 def test_loops_take_any_numbers() -> None:
     loads = [90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]
-    exact = teaching.place_hierarchical([Fraction(load) for load in loads], 16, 4, 2, 8)
-    assert exact == teaching.place_hierarchical(loads, 16, 4, 2, 8)
+    sizes = (16, 4, 2, 8)
+    exact = reference.finish(reference.hierarchical_steps([Fraction(load) for load in loads], *sizes))
+    assert exact == reference.finish(reference.hierarchical_steps(loads, *sizes))
     assert exact[0] == EXAMPLE_PLACED[0]
 
 

@@ -135,8 +135,8 @@ class TestText:
         assert repr(plan) == "<Plan given: 1 layers, 6 experts as 8 replicas, 2 on each of 4 GPUs of 2 nodes>"
         assert str(plan).splitlines() == [
             "given: 1 layers, 6 experts as 8 replicas, 2 on each of 4 GPUs of 2 nodes",
-            "layer  balancedness  attainable  busiest GPU  its load  mean  most copies",
-            "    0        0.6667      1.0000            3         9     6            3",
+            "layer  balancedness  attainable  busiest GPU  its load  mean  most replicas",
+            "    0        0.6667      1.0000            3         9     6              3",
         ]
 
     def test_of_many_layers_those_that_are_balanced_the_worst(self) -> None:

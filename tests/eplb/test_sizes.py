@@ -22,7 +22,7 @@ LOAD = lognormal(2, 24, seed=0)
         ((27, 26), "replicas must be a multiple of gpus (26): 26 or 52; got 27"),
         ((25, 10), "replicas must be a multiple of gpus (10): 30; got 25"),  # 20 would be fewer than the experts
         ((20, 4), "replicas must be 24 or more"),
-        ((22, 10), "replicas must be 30 or more: each of 24 experts needs a copy, and each of 10 GPUs"),
+        ((22, 10), "replicas must be 30 or more: each of 24 experts needs a replica, and each of 10 GPUs"),
         ((24, 8, 3), "gpus must be a multiple of nodes (3): 6 or 9; got 8"),
         ((24, 2, 3), "gpus must be a multiple of nodes (3): 3; got 2"),
         ((24, 4, 2, 10), "experts (24) must divide into equal groups: groups 8 or 12; got 10"),

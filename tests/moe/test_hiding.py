@@ -35,8 +35,8 @@ def test_both_streams_are_there_and_held(held) -> None:
     assert 0 <= held.exposed <= held.communication
 
 
-def test_phases_of_rank_0_are_in_the_order_of_deepseeks_profile(held) -> None:
-    comm = [f"{name}({direction})" for stream, name, direction, *_ in held.phases if stream == "comm"]
+def test_segments_of_rank_0_are_in_the_order_of_deepseeks_profile(held) -> None:
+    comm = [f"{name}({direction})" for stream, name, direction, *_ in held.segments if stream == "comm"]
     assert comm == 2 * ["combine(B)", "dispatch(F)", "dispatch(B)", "combine(F)"]
 
 

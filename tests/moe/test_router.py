@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelab.moe import Router, plan
+from pipelab.moe import Router, dispatch_plan
 
 
 def tokens(rows: int, width: int = 5) -> torch.Tensor:
@@ -71,7 +71,7 @@ def test_weights_of_tokens_that_no_expert_likes_are_no_nan() -> None:
 def test_a_plan_takes_every_row_there_and_back(rows, experts, data) -> None:
     top_k = data.draw(st.integers(1, experts))
     choices = torch.stack([torch.tensor(data.draw(st.permutations(range(experts)))[:top_k]) for _ in range(rows)])
-    made = plan(choices, experts)
+    made = dispatch_plan(choices, experts)
     sent = choices.flatten()[made.place_of.argsort()]
     assert torch.equal(sent, sent.sort().values)
     assert torch.equal(made.row_of[made.place_of].view(rows, top_k), torch.arange(rows)[:, None].expand(-1, top_k))
@@ -83,4 +83,4 @@ def test_a_plan_takes_every_row_there_and_back(rows, experts, data) -> None:
 
 def test_choices_that_do_not_exist() -> None:
     with pytest.raises(ValueError, match="experts are numbered from 0 to 3; got 4"):
-        plan(torch.tensor([[4]]), 4)
+        dispatch_plan(torch.tensor([[4]]), 4)

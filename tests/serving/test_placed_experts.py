@@ -19,7 +19,7 @@ from pipelab.moe import ExpertGroup
 from pipelab.moe.layer import seeded_expert
 from pipelab.serving import PlacedExperts, migrate
 from pipelab.serving.migration import transfers
-from pipelab.serving.placed_experts import choose_copies, sent_to_slots
+from pipelab.serving.placed_experts import choose_replicas, sent_to_slots
 from tests.eplb.strategies import arguments, sizes_and_load
 
 WIDTH, LAYERS, EXPERTS, TOP_K = 6, 2, 12, 2
@@ -50,7 +50,7 @@ def dense(count: int) -> Tensor:
 
 
 def plans_of(ranks: int) -> list[Plan]:
-    """Without copies where that is possible; with them; with as many as there can be; and back again."""
+    """Without replicas where that is possible; with them; with as many as there can be; and back again."""
     load = np.stack([np.bincount(e.flatten(), minlength=EXPERTS) for e in tokens_of(40)[1].numpy()])
     some = EXPERTS + 2 * ranks - EXPERTS % ranks
     first = contiguous(load, ranks, some)
@@ -100,12 +100,12 @@ def test_ranks_share_tokens_evenly_and_as_one_process_with_all_of_them_would(ran
     slots = torch.tensor([[0, 5, 2], [1, -1, -1], [4, 3, -1], [6, -1, -1]])
     expert_of_slot = [0, 1, 0, 2, 2, 0, 3]
     chosen = [torch.tensor(each, dtype=torch.int64) for each in ranks]
-    whole = choose_copies(torch.cat(chosen)[:, None], slots).flatten().tolist()
+    whole = choose_replicas(torch.cat(chosen)[:, None], slots).flatten().tolist()
     counts = torch.stack([each.bincount(minlength=4) for each in chosen])
     sent, taken = sent_to_slots(counts, slots), iter(whole)
     for rank, each in enumerate(ranks):
         part = [next(taken) for _ in each]
-        assert choose_copies(chosen[rank][:, None], slots, counts, rank).flatten().tolist() == part
+        assert choose_replicas(chosen[rank][:, None], slots, counts, rank).flatten().tolist() == part
         assert [expert_of_slot[slot] for slot in part] == each
         assert sent[rank].tolist() == [Counter(part)[slot] for slot in range(7)]
         _even(Counter(part), slots)
@@ -113,8 +113,8 @@ def test_ranks_share_tokens_evenly_and_as_one_process_with_all_of_them_would(ran
 
 
 def _even(counted: Counter[int], slots: Tensor) -> None:
-    for copies in slots.tolist():
-        numbers = [counted[slot] for slot in copies if slot >= 0]
+    for replicas in slots.tolist():
+        numbers = [counted[slot] for slot in replicas if slot >= 0]
         assert max(numbers) - min(numbers) <= 1
 
 

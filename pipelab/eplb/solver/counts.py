@@ -1,26 +1,27 @@
-"""Counts: how many copies each expert could have instead, where the greedy's counts can't be packed well.
+"""Counts: other numbers of replicas to try where the greedy's cannot be packed well.
 
-The greedy makes the heaviest copy as light as it can. That spends all it has on heavy experts, and may cut them to two
-thirds of a GPU's share each: too much for two on a GPU, and a third of it empty with one.
+The greedy makes the heaviest replica as light as it can. So it spends all replicas on heavy experts, and may leave each
+at two thirds of a GPU's share: too much for two on a GPU, while one leaves a third of the GPU empty.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .greedy import further_copies, replicate, scaled, spread
+from ..sizes import scaled
+from .greedy import further_replicas, replicate, spread
 from .packing import Packing, take
 
 _CEILINGS = 24  # tried
-_SPAN = 1.15  # the highest of them, over the lowest that could do
-_GIVE, _GET = 4, 4  # in neighbouring counts: experts that may give up a copy, and that may get it
+_SPAN = 1.15  # the highest of them / the lowest that could do
+_GIVE, _GET = 4, 4  # experts that may give up a replica, and that may get it, in neighbouring counts
 
 
 def below_ceilings(packing: Packing, most: int) -> np.ndarray:
-    """Counts that keep all copies below one of several ceilings: [rows, ceilings, experts]. None has more than `most`.
+    """Counts, at most `most`, that keep all replicas below each of several ceilings: [rows, ceilings, experts].
 
-    Experts above the ceiling get as many copies as bring them below it, and no more. What copies are left over go to
-    the experts below it: their halves fit beside the large copies.
+    Experts above a ceiling get just as many replicas as bring them below it. The replicas left over go to the other
+    experts, whose halves fit beside the large replicas.
     """
     load = spread(scaled(packing.load))
     rows, experts = load.shape
@@ -34,7 +35,7 @@ def below_ceilings(packing: Packing, most: int) -> np.ndarray:
     tried = np.clip(np.ceil(load / ceilings - 1e-6), 1, most).astype(np.intp)
     left = replicas - tried.sum(axis=2)
     below = np.where(load > ceilings, np.float32(0), load).reshape(-1, experts)
-    further, _ = further_copies(below, extra, most)
+    further, _ = further_replicas(below, extra, most)
     row = np.broadcast_to(experts * np.arange(len(below))[:, None], further.shape)
     given = (row + further)[np.arange(extra) < left.reshape(-1, 1)]
     tried += np.bincount(given, minlength=tried.size).reshape(tried.shape)
@@ -43,9 +44,9 @@ def below_ceilings(packing: Packing, most: int) -> np.ndarray:
 
 
 def neighbours(packing: Packing, most: int) -> np.ndarray:
-    """Counts that differ in one copy: [rows, neighbours, experts]. An expert on the busiest GPU gets one more.
+    """Counts that differ in one replica: [rows, neighbours, experts].
 
-    Those give it whose copies stay the lightest without it.
+    An expert on the busiest GPU gets it, from one of those whose replicas stay the lightest without it.
     """
     rows = np.arange(len(packing.load))
     load, count = packing.load, packing.count

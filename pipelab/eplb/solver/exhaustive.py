@@ -1,4 +1,4 @@
-"""Exhaustive: every placement there is, for problems so small that they can all be tried."""
+"""Exhaustive: every placement, for problems so small that all can be tried."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from .packing import Packing
 
-_MOST = 12_000  # placements: some milliseconds a row
+_MOST = 12_000  # placements, which take some milliseconds a row
 
 
 def few_enough(experts: int, gpus: int, slots: int) -> bool:
-    """Whether there are so few placements without two copies of an expert on one GPU."""
+    """Can all placements be tried? Those with two replicas of an expert on one GPU do not count."""
     kinds = comb(experts, slots)
     return 0 < kinds <= _MOST and comb(kinds + gpus - 1, gpus) <= _MOST
 
 
 def best_of_all(packing: Packing) -> None:
-    """Replace each row by the best of all placements without two copies of an expert on one GPU."""
+    """Replace each row by the best placement that has no two replicas of an expert on one GPU."""
     experts = packing.load.shape[1]
     slots, count = _placements(experts, *packing.slots.shape[1:])
     for row, load in enumerate(packing.load):
@@ -31,7 +31,7 @@ def best_of_all(packing: Packing) -> None:
 
 @lru_cache(maxsize=4)
 def _placements(experts: int, gpus: int, slots: int) -> tuple[np.ndarray, np.ndarray]:
-    """All placements, the order of GPUs left aside: (slots [placements, gpus, slots], count [placements, experts])."""
+    """All placements up to the order of GPUs: (slots [placements, gpus, slots], count [placements, experts])."""
     kinds = list(combinations(range(experts), slots))
     every = np.array(list(combinations_with_replacement(kinds, gpus))).reshape(-1, gpus, slots)
     count = (every.reshape(len(every), -1, 1) == np.arange(experts)).sum(axis=1)

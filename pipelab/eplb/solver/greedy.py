@@ -1,14 +1,11 @@
-"""Greedy: the published algorithm for all layers at once. `teaching.py` has it as loops; both give the same plans.
+"""Greedy: the published algorithm for all layers at once. `reference.py` has it as loops; both give the same plans.
 
-What happens one by one there happens here in one sweep:
+What the loops do one by one is done here in one sweep:
 
-- replicate: giving the next copy to the largest load / copies, again and again, takes the largest of all quotients
-  load / 1, load / 2, ... (D'Hondt's way to hand out seats). One sort finds them.
+- replicate: giving the next replica to the largest load / replicas, again and again, takes the largest of all quotients
+  load / 1, load / 2, ... (D'Hondt's method of apportioning seats). One sort finds them.
 - pack: the next item goes to the lightest pack, in all layers at once. With two slots in a pack no loop is needed: the
   heaviest half opens the packs, and the rest fills them from the lightest on.
-
-It computes in float32, as the published code does: another rounding breaks ties differently, and a tie broken
-differently can make a layer worse.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..sizes import Sizes
+from ..sizes import Sizes, scaled
 from .packing import Layout, Packing, take
 
 _LOW = np.uint64(0xFFFFFFFF)
@@ -26,15 +23,15 @@ _LOW = np.uint64(0xFFFFFFFF)
 def greedy(load: np.ndarray, sizes: Sizes) -> tuple[Layout, Packing, np.ndarray]:
     """Place every layer's experts. load: float64 [layers, experts].
 
-    Returns which experts each part of a layer has, the copies on its GPUs, and each slot's rank among its expert's
-    copies, in order of making: [rows, slots of the part].
+    Returns which experts each part of a layer has, the replicas on its GPUs, and for each slot the rank of its replica
+    among those of its expert, in the order in which they were made: [rows, slots of the part].
     """
     layout = Layout(sizes, pack_groups(scaled(load), sizes))
     return layout, *place(load, layout)
 
 
 def place(load: np.ndarray, layout: Layout) -> tuple[Packing, np.ndarray]:
-    """The same where it is known which experts each part has."""
+    """The same for a layout that says which experts each part has."""
     work = spread(layout.split(scaled(load)))
     sizes = layout.sizes
     expert, rank, count = replicate(work, sizes.replicas // sizes.parts)
@@ -51,14 +48,8 @@ def pack_groups(load: np.ndarray, sizes: Sizes) -> np.ndarray | None:
     return pack(one_by_one[:, :, -1], sizes.nodes)
 
 
-def scaled(load: np.ndarray) -> np.ndarray:
-    """Loads as float32, each row scaled by a power of two, which changes no digit, to at most 2: none overflows."""
-    most = load.max(axis=1, keepdims=True, initial=0.0)
-    return np.ldexp(load, 1 - np.frexp(most)[1]).astype(np.float32)
-
-
 def spread(load: np.ndarray) -> np.ndarray:
-    """The same, but rows of zeros become ones: where no expert has any load, all count the same, and copies spread."""
+    """The same, with ones in rows of zeros: experts without any load all count the same, so that replicas spread."""
     load[load.max(axis=1, initial=0.0) == 0] = 1
     return load
 
@@ -66,21 +57,21 @@ def spread(load: np.ndarray) -> np.ndarray:
 def replicate(load: np.ndarray, replicas: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hand out replicas of each row's experts, at most `most` of one. load: float32 [rows, experts].
 
-    Returns (expert [rows, replicas], rank [rows, replicas], count [rows, experts]): whose copy each replica is, its
-    rank among that expert's copies, and how many copies there are. First each expert's first copy, then the others in
-    order of making.
+    Returns (expert [rows, replicas], rank [rows, replicas], count [rows, experts]): each replica's expert, its rank
+    among that expert's replicas, and how many replicas each expert has. Every expert's first replica comes first, then
+    the others in the order in which they were made.
     """
     rows, experts = load.shape
     expert = np.empty((rows, replicas), dtype=np.intp)
     rank = np.zeros((rows, replicas), dtype=np.intp)
     expert[:, :experts] = np.arange(experts)
-    expert[:, experts:], rank[:, experts:] = further_copies(load, replicas - experts, most)
+    expert[:, experts:], rank[:, experts:] = further_replicas(load, replicas - experts, most)
     flat = expert + experts * np.arange(rows)[:, None]
     return expert, rank, np.bincount(flat.ravel(), minlength=rows * experts).reshape(rows, experts)
 
 
-def further_copies(load: np.ndarray, extra: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The extra copies that each row's experts get beyond the first, in order: (expert, rank), both [rows, extra]."""
+def further_replicas(load: np.ndarray, extra: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The replicas that each row's experts get beyond their first, in order: (expert, rank), both [rows, extra]."""
     rows, experts = load.shape
     if not extra or not rows:
         return (np.zeros((rows, extra), dtype=np.intp),) * 2
@@ -96,7 +87,7 @@ def further_copies(load: np.ndarray, extra: int, most: int | None = None) -> tup
 def _candidates(experts: int, extra: int, most: int) -> tuple[np.ndarray, np.ndarray]:
     """(i, k): which quotients can be among the `extra` largest: the k-th of the i-th largest load, (i + 1) k <= extra.
 
-    For all quotients of larger loads with the same or a smaller k are at least as large. The k-th makes copy k + 1.
+    For larger loads' quotients with the same or a smaller k are all at least as large. The k-th makes replica k + 1.
     """
     pairs = [(i, k) for i in range(min(experts, extra)) for k in range(1, min(extra // (i + 1), most - 1) + 1)]
     i, k = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
@@ -116,7 +107,7 @@ def pack(weight: np.ndarray, packs: int) -> np.ndarray:
     if packs == 1:
         return heaviest
     falling = take(weight, heaviest)
-    opened = bool((falling[:, packs - 1] > 0).all())  # the first items open one pack each: none of them weighs nothing
+    opened = bool((falling[:, packs - 1] > 0).all())  # the first items open one pack each, as each weighs something
     if room == 2 and opened:
         lightest = order(falling[:, :packs], descending=False)
         partner = np.empty_like(lightest)
@@ -131,7 +122,7 @@ def pack(weight: np.ndarray, packs: int) -> np.ndarray:
 
 
 def _fill(weight: np.ndarray, packs: int, room: int, first: int) -> np.ndarray:
-    """The pack of every item: [items, rows] like weight, which falls. The first items went to packs 0, 1, ..."""
+    """The pack of every item: [items, rows] like weight, heaviest first. The `first` items are in packs 0, 1, ..."""
     items, rows = weight.shape
     chosen = np.empty((items, rows), dtype=np.intp)
     chosen[:first] = np.arange(first)[:, None]
@@ -151,16 +142,16 @@ def _fill(weight: np.ndarray, packs: int, room: int, first: int) -> np.ndarray:
 
 
 def order(values: np.ndarray, descending: bool = True) -> np.ndarray:
-    """A stable argsort of each row of float32 values, none negative."""
+    """A stable argsort of each row of float32 values, which must not be negative."""
     keys = _keys(values, np.arange(values.shape[1]), descending)
     keys.sort(axis=1)
     return (keys & _LOW).astype(np.intp)
 
 
 def _keys(values: np.ndarray, low: np.ndarray, descending: bool = True) -> np.ndarray:
-    """One uint64 per value, float32 and not negative, that sorts as the value does, and among equals as `low` does.
+    """A uint64 for each value, a float32 of 0 or more, that sorts as the value does, and among equals as `low` does.
 
-    To sort such keys is several times faster than to argsort the values.
+    Sorting such keys is several times faster than an argsort of the values.
     """
     bits = np.ascontiguousarray(values).view(np.uint32)
     high = (np.uint32(0x7FFFFFFF) - bits if descending else bits).astype(np.uint64)

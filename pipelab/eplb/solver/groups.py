@@ -1,6 +1,6 @@
-"""Groups: which groups of experts share a node, so that the busiest node has as little as can be.
+"""Groups: which groups of experts share a node, so that the busiest node has as little load as possible.
 
-It is packing again, but of few and large items: what is off by one group can't be mended by the GPUs within the node.
+This is packing again, but of few and large items, whose differences the GPUs of a node cannot even out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 from .packing import Packing
 from .swaps import even_out
 
-_CLOSE = 1.002  # a layer whose busiest node has no more than this, over its bound, is good enough
-_MOST = 20_000  # ways that are all tried
-_GAIN = 1e-6  # of a load: less is rounding
+_CLOSE = 1.002  # good enough: the busiest node's load / its bound
+_MOST = 20_000  # up to so many ways, all are tried
+_GAIN = 1e-6  # of a load; less is rounding
 
 
 def regroup(load: np.ndarray, packed: np.ndarray, nodes: int, bound: np.ndarray) -> np.ndarray:
     """A better packing of groups into nodes: [layers, groups] like packed, those of node 0 first.
 
-    load: float64 [layers, groups]; bound: [layers], what the busiest node has at least. Swaps of two groups come first.
-    Where they leave a gap, all ways are tried if they are few; if not, the busiest node shares out all that it has
-    together with one other, in the best of all ways, as long as that helps.
+    load is float64 [layers, groups]; bound is [layers], what the busiest node has at least. Swaps of two groups come
+    first. Where they leave a gap, all ways are tried if they are few. If not, the busiest node and one other share out
+    their groups in the best of all ways, as long as that helps.
     """
     groups = load.shape[1]
     held = groups // nodes
@@ -42,7 +42,7 @@ def regroup(load: np.ndarray, packed: np.ndarray, nodes: int, bound: np.ndarray)
 
 
 def _share_out(packing: Packing, rows: np.ndarray) -> None:
-    """The busiest node and one other share out their groups afresh, again and again while that helps."""
+    """Let the busiest node and one other share out their groups again, as long as that helps."""
     held = packing.slots.shape[2]
     halves = _every_way(2 * held, 2).reshape(-1, 2 * held)
     while len(rows):
@@ -62,7 +62,7 @@ def _share_out(packing: Packing, rows: np.ndarray) -> None:
 
 
 def _ways(groups: int, nodes: int) -> int:
-    """In how many ways groups can be dealt to nodes, the order of nodes left aside."""
+    """The number of ways to deal groups to nodes, up to the order of nodes."""
     return factorial(groups) // (factorial(groups // nodes) ** nodes * factorial(nodes))
 
 

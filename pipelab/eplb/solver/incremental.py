@@ -1,8 +1,8 @@
-"""Incremental: the placement there is, changed in few slots. Every slot that changes is an expert's weights to be sent.
+"""Incremental: the previous placement, changed in few slots, as every changed slot needs an expert's weights sent.
 
-1. Copies go from experts that need them least to those that need them most, as the greedy would count them, one slot
-   each: the new copy goes where the old one leaves the most room.
-2. With what may still be moved, the busiest GPU swaps a slot with that GPU with which both come out the lightest.
+1. Replicas go from the experts that need them least to those that need them most, one slot each: the new replica goes
+   where the old one leaves the most room.
+2. With the moves that are left, the busiest GPU swaps slots, each with the GPU with which both come out the lightest.
 
 Groups stay on their nodes.
 """
@@ -14,14 +14,14 @@ import numpy as np
 from .packing import Packing
 from .swaps import rule_out_doubles
 
-_GAIN = 1e-6  # of a load: less is rounding
-_CLOSE = 1.005  # a layer whose busiest GPU has no more than this, over what is inevitable, is not worth a move
+_GAIN = 1e-6  # of a load; less is rounding
+_CLOSE = 1.005  # not worth a move: the busiest GPU's load / what is inevitable
 
 
 def incremental(packing: Packing, parts: int, moves: int) -> None:
-    """Change at most so many slots of each layer so that its busiest GPU has less to do; rows that gain nothing stay.
+    """Change at most `moves` slots of each layer so that its busiest GPU has less to do; rows that gain nothing stay.
 
-    Rows that are parts of one layer stand side by side. Only those above its busiest part's mean get moves.
+    Rows that are parts of one layer stand side by side, and share its moves if they are above its busiest part's mean.
     """
     before = packing.rows(np.arange(len(packing.slots)))
     mean = packing.load.sum(axis=1) / packing.slots.shape[1]
@@ -29,14 +29,14 @@ def incremental(packing: Packing, parts: int, moves: int) -> None:
     above = packing.highest > goal
     sharing = np.repeat(above.reshape(-1, parts).sum(axis=1), parts)
     left = np.where(above, moves // np.maximum(sharing, 1), 0)
-    _move_copies(packing, left)
+    _move_replicas(packing, left)
     _swap_busiest(packing, left, goal)
     (worse,) = np.nonzero(packing.highest >= before.highest)
     packing.put(worse, before.rows(worse))
 
 
-def _move_copies(packing: Packing, left: np.ndarray) -> None:
-    """Step 1. left [rows]: the moves that each row still has; counted down here."""
+def _move_replicas(packing: Packing, left: np.ndarray) -> None:
+    """Step 1. left [rows]: the moves that each row still has, counted down here."""
     (rows,) = np.nonzero(left > 0)
     gpus, room = packing.slots.shape[1:]
     while len(rows):

@@ -1,7 +1,7 @@
-"""Packing: copies of experts in the slots of GPUs, for many independent rows at once; and how layers fall into rows.
+"""Packing: replicas of experts in the slots of GPUs, in many independent rows; and how layers fall into rows.
 
-Under the global policy a row is a layer. Under the hierarchical one it is what one node holds of a layer: once groups
-are given to nodes, every node is a problem of its own.
+Under the global policy a row is a layer. Under the hierarchical one it is what one node holds of a layer: once the
+groups are given to nodes, every node is a problem of its own.
 """
 
 from __future__ import annotations
@@ -15,22 +15,17 @@ from ..sizes import Sizes
 
 
 def take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """values[r, index[r, i]] for all r and i, both [rows, any]: np.take_along_axis, several times faster."""
+    """values[r, index[r, i]] for all r and i: np.take_along_axis for two axes, several times faster."""
     return values.ravel()[index + values.shape[1] * np.arange(len(values))[:, None]]
 
 
 @dataclass
 class Packing:
-    """Copies in slots.
+    """Replicas in slots."""
 
-    load   float64 [rows, experts]
-    count  [rows, experts]: copies of each expert; each gets an equal share of its load
-    slots  [rows, gpus, slots]: the expert in each slot
-    """
-
-    load: np.ndarray
-    count: np.ndarray
-    slots: np.ndarray
+    load: np.ndarray  # float64 [rows, experts]
+    count: np.ndarray  # [rows, experts]: replicas of each expert, which share its load equally
+    slots: np.ndarray  # [rows, gpus, slots]: the expert in each slot
 
     @property
     def flat(self) -> np.ndarray:
@@ -55,7 +50,7 @@ class Packing:
 
     @property
     def doubled(self) -> np.ndarray:
-        """bool [rows]: does any GPU hold two copies of one expert?"""
+        """bool [rows]: does any GPU hold two replicas of an expert?"""
         inside = np.sort(self.slots, axis=2)
         return (inside[:, :, 1:] == inside[:, :, :-1]).any(axis=(1, 2))
 
@@ -70,14 +65,10 @@ class Packing:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which experts each part of a layer has.
-
-    packed  [layers, groups]: the groups of node 0, then of node 1, ...; None: every part has all of its layer's experts
-            in their own order
-    """
+    """Which experts each part of a layer has."""
 
     sizes: Sizes
-    packed: np.ndarray | None = None
+    packed: np.ndarray | None = None  # [layers, groups]: those of node 0, then of node 1, ...; None: all in one part
 
     @cached_property
     def members(self) -> np.ndarray | None:
@@ -111,7 +102,7 @@ class Layout:
 
 
 def ranks(physical_to_logical: np.ndarray, replica_count: np.ndarray) -> np.ndarray:
-    """Each slot's rank among its expert's copies, in the slots' order: [layers, replicas]."""
+    """Each slot's rank among its expert's replicas, in the slots' order: [layers, replicas]."""
     replicas = physical_to_logical.shape[1]
     keys = np.sort(physical_to_logical * replicas + np.arange(replicas), axis=1)
     expert, slot = np.divmod(keys, replicas)
@@ -129,7 +120,7 @@ def counts(physical_to_logical: np.ndarray, experts: int) -> np.ndarray:
 
 
 def logical_to_physical(physical_to_logical: np.ndarray, rank: np.ndarray, replica_count: np.ndarray) -> np.ndarray:
-    """The slots of each expert's copies by rank, -1 beyond the last: [layers, experts, most copies]."""
+    """The slots of each expert's replicas by rank, -1 after the last: [layers, experts, most replicas]."""
     layers, replicas = physical_to_logical.shape
     experts, most = replica_count.shape[1], int(replica_count.max(initial=1))
     found = np.full(layers * experts * most, -1, dtype=np.int64)

@@ -1,8 +1,8 @@
-"""Refined: the greedy's placement, improved, and never two copies of an expert on one GPU where that can be avoided.
+"""Refined: the greedy's placement, improved; with two replicas of an expert on one GPU only where they must be.
 
-1. No expert gets more copies than there are GPUs to hold them: more would only share a GPU.
-2. Second copies on a GPU move elsewhere.
-3. GPUs swap slots until they carry the same, or nearly.
+1. No expert gets more replicas than there are GPUs to hold them, as more would only share a GPU.
+2. Second replicas on a GPU move elsewhere.
+3. GPUs swap slots until they carry (nearly) the same load.
 4. Where that leaves a gap, as with heavy tails, other counts are tried (`counts.py`), and the best packing is kept.
 5. Groups change nodes where that makes the busiest node lighter (`groups.py`).
 """
@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..sizes import Sizes
+from ..sizes import Sizes, scaled
 from .bound import nodes_bound
 from .counts import below_ceilings, neighbours
 from .exhaustive import best_of_all, few_enough
-from .greedy import greedy, pack, place, replicate, scaled, spread
+from .greedy import greedy, pack, place, replicate, spread
 from .groups import regroup
 from .packing import Layout, Packing, take
 from .swaps import even_out, part_doubles
 
-_CLOSE = 1.002  # a row whose busiest GPU has no more than this, over its floor, is good enough
-_POOR = 1.01  # one with more than this gets other counts tried
-_KEPT = 3  # how many of the counts tried are swapped to their best
+_CLOSE = 1.002  # good enough: the busiest GPU's load / its floor
+_POOR = 1.01  # above this, other counts are tried
+_KEPT = 3  # of the counts tried, so many are swapped to their best
 _STEPS = 8  # at most, from counts to neighbouring counts
-_GAIN = 1e-6  # of the highest load: less is rounding
+_GAIN = 1e-6  # of the highest load; less is rounding
 
 
 def refined(load: np.ndarray, sizes: Sizes) -> tuple[Layout, Packing]:
@@ -58,12 +58,12 @@ def _rows(layers: np.ndarray, parts: int) -> np.ndarray:
 
 
 def improve(packing: Packing, parts: int) -> None:
-    """Steps 1 to 4. Rows that are parts of one layer stand side by side: only its busiest row matters."""
+    """Steps 1 to 4. Rows that are parts of one layer stand side by side; only its busiest row matters."""
     rows, gpus, room = packing.slots.shape
     if not rows:
         return
     replicas, experts = gpus * room, packing.load.shape[1]
-    most = gpus * -(-room // experts)  # copies of one expert; more than one on each GPU only where there are too few
+    most = gpus * -(-room // experts)  # replicas of one expert; several on a GPU only where there are too few experts
     work = spread(scaled(packing.load))
     before = packing.highest
     (over,) = np.nonzero(packing.count.max(axis=1) > most)
@@ -101,9 +101,9 @@ def _change_counts(packing: Packing, floor: np.ndarray, most: int) -> None:
 
 
 def _try_counts(packing: Packing, tried: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """Keep in each row the best of what it has and of other counts, tried [rows, choices, experts]; returns where new.
+    """Replace each row by the best of the counts tried [rows, choices, experts] that is better; returns those rows.
 
-    All are packed as the greedy does; those that come out best are swapped to the goal [rows], or as near as they come.
+    All are packed as the greedy does; the best of them are swapped towards the goal [rows].
     """
     rows, choices, experts = tried.shape
     kept = min(_KEPT, choices)
@@ -120,15 +120,15 @@ def _try_counts(packing: Packing, tried: np.ndarray, goal: np.ndarray) -> np.nda
 
 
 def _score(packing: Packing) -> np.ndarray:
-    """[rows]: the highest load; endless where a GPU holds two copies of an expert, and need not."""
+    """[rows]: the highest load; infinite where a GPU holds two replicas of an expert without need."""
     if packing.slots.shape[2] > packing.load.shape[1]:
         return packing.highest
     return np.where(packing.doubled, np.inf, packing.highest)
 
 
 def _packed(load: np.ndarray, count: np.ndarray, gpus: int) -> np.ndarray:
-    """Copies, counted in [rows, experts], packed as the greedy does: [rows, gpus, slots]."""
+    """So many replicas of each expert, count [rows, experts], packed as the greedy does: [rows, gpus, slots]."""
     rows, experts = load.shape
-    copies = np.repeat(np.tile(np.arange(experts), rows), count.ravel()).reshape(rows, -1)
-    share = take(load / count.astype(np.float32), copies)
-    return take(copies, pack(share, gpus)).reshape(rows, gpus, -1)
+    replicas = np.repeat(np.tile(np.arange(experts), rows), count.ravel()).reshape(rows, -1)
+    share = take(load / count.astype(np.float32), replicas)
+    return take(replicas, pack(share, gpus)).reshape(rows, gpus, -1)

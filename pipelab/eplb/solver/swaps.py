@@ -1,6 +1,6 @@
-"""Swaps: two GPUs exchange a slot each, and both come out lighter than the heavier of them was. For many rows at once.
+"""Swaps: two GPUs exchange a slot, and both come out lighter than the heavier one was; in many rows at once.
 
-Nothing here changes how many copies an expert has, or puts a second copy of an expert on a GPU.
+Nothing here changes an expert's number of replicas, or puts a second replica of an expert on a GPU.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import numpy as np
 from .packing import Packing, take
 
 _ROUNDS = 24
-_STALLED = 4  # rounds without a single swap, one after the other, after which it gives up
-_GAIN = 1e-6  # of a difference in load: less is rounding
+_STALLED = 4  # it gives up after so many rounds in a row without a swap
+_GAIN = 1e-6  # of a difference in load; less is rounding
 
 
 def even_out(packing: Packing, goal: np.ndarray) -> None:
     """Swap between busy and idle GPUs until no GPU of a row has more than its goal [rows], or no swap helps.
 
-    In every round, each of the busier half of the GPUs meets one of the others: the busiest meets the idlest first,
-    then the second idlest, and so on. Of all slots' exchanges the pair takes the one that leaves the two most alike. So
-    no GPU's load ever exceeds the highest there was.
+    In every round, each GPU of the busier half meets one of the others: the busiest meets the idlest first, then the
+    second idlest, and so on. Each pair exchanges the two slots that leave its loads most alike. So no GPU's load ever
+    exceeds the highest of before.
     """
     slot_load = packing.slot_load
     rows, gpus = np.arange(len(slot_load)), slot_load.shape[1]
@@ -32,14 +32,14 @@ def even_out(packing: Packing, goal: np.ndarray) -> None:
         rows, load = rows[above], load[above]
         if not len(rows) or stalled == _STALLED:
             return
-        by_load = np.argsort(load, axis=1, kind="stable")  # machines differ in how they sort equals unless told
+        by_load = np.argsort(load, axis=1, kind="stable")  # stable: else machines differ in how they sort equals
         idle = by_load[:, (np.arange(half) + round_) % (gpus - half)]
         swapped = _swap_best(packing.slots, slot_load, rows, by_load[:, : -half - 1 : -1], idle)
         stalled = 0 if swapped else stalled + 1
 
 
 def _swap_best(slots: np.ndarray, load: np.ndarray, rows: np.ndarray, busy: np.ndarray, idle: np.ndarray) -> bool:
-    """One swap in each pair of GPUs, busy[r, p] and idle[r, p] of rows[r], where one helps; did any?
+    """Swap once in each pair of GPUs, busy[r, p] and idle[r, p] of rows[r], if that helps. Did any pair swap?
 
     slots and load, both [rows, gpus, slots], are changed together.
     """
@@ -47,7 +47,7 @@ def _swap_best(slots: np.ndarray, load: np.ndarray, rows: np.ndarray, busy: np.n
     mine, theirs = slots[across, busy], slots[across, idle]
     heavy, light = load[across, busy], load[across, idle]
     half_gap = (heavy.sum(axis=2) - light.sum(axis=2)) / 2
-    # A swap moves the difference of two slots. Best would be half the gap; what is off by less than that helps.
+    # A swap moves the difference of two slots: half the gap at best. It helps if it is off by less than that.
     off = np.abs((heavy - half_gap[:, :, None])[:, :, :, None] - light[:, :, None, :])
     rule_out_doubles(off, mine, theirs)
     off = off.reshape(*half_gap.shape, -1)
@@ -62,7 +62,7 @@ def _swap_best(slots: np.ndarray, load: np.ndarray, rows: np.ndarray, busy: np.n
 
 
 def rule_out_doubles(score: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
-    """Make endless the score [..., i, j] of each exchange by which a GPU would get an expert that it holds already.
+    """Make infinite the score [..., i, j] of each exchange that brings a GPU an expert which it already holds.
 
     one [..., i] and other [..., j]: the experts in the slots of the two GPUs.
     """
@@ -75,9 +75,9 @@ def rule_out_doubles(score: np.ndarray, one: np.ndarray, other: np.ndarray) -> N
 
 
 def part_doubles(packing: Packing) -> None:
-    """Exchange second copies of an expert on one GPU for another GPU's slots, each where the two stay the lightest.
+    """Exchange second replicas of an expert on a GPU for slots of other GPUs, so that the two stay the lightest.
 
-    Where no expert has more copies than there are GPUs this is always possible; other rows may keep doubles.
+    This is always possible where no expert has more replicas than there are GPUs; other rows may keep doubles.
     """
     (rows,) = np.nonzero(packing.doubled)
     while len(rows):
@@ -90,7 +90,7 @@ def part_doubles(packing: Packing) -> None:
 
 
 def _part_one(packing: Packing, rows: np.ndarray) -> np.ndarray:
-    """One exchange in each of the rows; returns where one was found."""
+    """Exchange once in each of the rows; returns where that was possible."""
     slots, load = packing.slots[rows], packing.rows(rows).slot_load
     n, _, room = slots.shape
     every = np.arange(n)
@@ -115,7 +115,7 @@ def _part_one(packing: Packing, rows: np.ndarray) -> np.ndarray:
 
 
 def _dealt(packing: Packing) -> np.ndarray:
-    """Slots filled like hands of cards: heaviest copies first, one to each GPU in turn, an expert's copies in a row."""
+    """Slots dealt like cards: heaviest replicas first, one to each GPU in turn, an expert's replicas in a row."""
     rows, gpus, room = packing.slots.shape
     heaviest = np.argsort(-packing.load / packing.count, axis=1, kind="stable")
     count = take(packing.count, heaviest)

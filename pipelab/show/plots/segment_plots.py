@@ -27,7 +27,7 @@ Phases = Sequence[tuple[str, str, str, Any, Any]]  # (stream, name, direction, s
 def plot_segments(panels: Mapping[str, Phases], *, unit: str = "ms", width: float = WIDTH) -> Picture:
     """Draw phases, one panel for each title, on one time axis: what is computed, communicated and not hidden.
 
-    panels  title -> phases, such as ("comm", "dispatch", "F", 1.5, 3.0): a Hiding's `phases`, or `place_segments`
+    panels  title -> phases, such as ("comm", "dispatch", "F", 1.5, 3.0): a Hiding's `segments`, or `place_segments`
 
     >>> from pipelab import Costs
     >>> from pipelab.simulator.segment_order import DEEPSEEK, place_segments

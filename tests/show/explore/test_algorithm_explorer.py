@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from pipelab import rebalance
-from pipelab.eplb import reference as teaching
+from pipelab.eplb import reference
 from pipelab.eplb.sizes import Sizes
 from pipelab.show import explore_algorithm
 from tests.eplb.strategies import arguments, sizes_and_load
@@ -39,9 +39,9 @@ def test_every_picture_is_one_step_further():
     assert len(stepper.states) == len(stepper.sentences) == len(stepper.steps) + 1 == 4 + 4 + 16 + 1
     for before, after, step in zip(stepper.states, stepper.states[1:], stepper.steps, strict=False):
         assert len(after.node_of) - len(before.node_of) == (step.kind == "group")
-        assert sum(after.copies) - sum(before.copies) == (step.kind == "copy")
+        assert sum(after.copies) - sum(before.copies) == (step.kind == "replica")
         assert sum(map(len, after.gpus)) - sum(map(len, before.gpus)) == (step.kind == "slot")
-    assert [step.kind for step in stepper.steps[:5]] == ["group"] * 4 + ["copy"]
+    assert [step.kind for step in stepper.steps[:5]] == ["group"] * 4 + ["replica"]
     assert stepper.states[-1].node_of == {1: 0, 3: 1, 0: 1, 2: 0}
 
 
@@ -127,6 +127,6 @@ def test_what_does_not_fit_is_refused(arguments, said):
 
 
 def test_steps_of_the_loops_lead_to_their_results():
-    steps = teaching.replicate_steps([8, 3, 1], 6)
-    assert [tuple(step) for step in steps] == [("copy", 0, 2), ("copy", 0, 3), ("copy", 1, 2)]
-    assert teaching.finish(teaching.replicate_steps([8, 3, 1], 6)) == teaching.replicate([8, 3, 1], 6)
+    steps = reference.replicate_steps([8, 3, 1], 6)
+    assert [tuple(step) for step in steps] == [("replica", 0, 2), ("replica", 0, 3), ("replica", 1, 2)]
+    assert reference.finish(reference.replicate_steps([8, 3, 1], 6)) == ([0, 1, 2, 0, 0, 1], [0, 0, 0, 1, 2, 1])

@@ -16,9 +16,9 @@ from ..moe.layer import seeded_expert
 from ..overlap.pace import sharpen_sleep, sleep_until
 from ..runtime.grid import ExpertGroup
 from .fixed_routing import routes_of
-from .jobs import Job, Report, WindowReport
 from .migration import migrate
 from .placed_experts import PlacedExperts
+from .serving_job import ServingJob, ServingReport, WindowReport
 
 if TYPE_CHECKING:
     from ..ranks.worker import RankContext
@@ -63,7 +63,7 @@ def _clock(device: torch.device) -> float:
 class Server:
     """Serves all windows of a job, as one of the ranks."""
 
-    def __init__(self, ctx: RankContext, job: Job) -> None:
+    def __init__(self, ctx: RankContext, job: ServingJob) -> None:
         sharpen_sleep()
         self.ctx, self.job, self.plan = ctx, job, job.plans[0]
         _, num_layers, _ = job.counts.shape
@@ -82,10 +82,10 @@ class Server:
         return expert.to(self.ctx.device, getattr(torch, self.job.dtype))
 
     @torch.inference_mode()
-    def run(self) -> Report:
+    def run(self) -> ServingReport:
         windows = [self._window(window) for window in range(len(self.job.counts))]
         expert_bytes = self.layers[0].weights_of(self.layers[0].first).nbytes
-        return Report(windows, expert_bytes, f"{self.ctx.backend} on {self.ctx.device.type}")
+        return ServingReport(windows, expert_bytes, f"{self.ctx.backend} on {self.ctx.device.type}")
 
     def _window(self, window: int) -> WindowReport:
         report = WindowReport(self.plan)
@@ -177,6 +177,6 @@ class Server:
 
 
 def _experts_seen(layer: Watched) -> np.ndarray:
-    """How many tokens each expert got, from all ranks, whatever copy they went to: [experts]."""
+    """How many tokens each expert got, from all ranks, whatever replica they went to: [experts]."""
     experts = layer.plan.physical_to_logical[layer.layer]
     return np.bincount(experts, layer.way.loads.cpu().numpy(), layer.plan.sizes.experts)

@@ -1,4 +1,4 @@
-"""Job and Report of `serve`: what is sent to every rank, and what comes back. torch is not needed to read them."""
+"""What `serve` sends to every rank, and what comes back. Reading it does not need torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class ServingJob:
     """What `serve` was asked for."""
 
     counts: np.ndarray  # int64 [windows, layers, experts]: tokens
@@ -58,7 +58,7 @@ class WindowReport:
 
 
 @dataclass
-class Report:
+class ServingReport:
     """What one rank tells."""
 
     windows: list[WindowReport]

@@ -13,8 +13,8 @@ from ..ir import at_least
 from ..ranks.pool import Ranks
 from ..runtime.run import Progress
 from .fixed_routing import counts_of
-from .jobs import Job, Predictor, Report
-from .served import Served, Serving
+from .outcome import Served, Serving
+from .serving_job import Predictor, ServingJob, ServingReport
 
 if TYPE_CHECKING:
     import threading
@@ -96,7 +96,7 @@ def serve(
     looks = predictor if predictor is not None else Window(1)
     when = frozenset(range(every, len(windows), every) if policy else ())
     shape = (width, hidden, _dtype(dtype), seed)
-    job = Job(counts, plans, policy, when, looks, max_moved, steps, pace_us, bandwidth, *shape, check)
+    job = ServingJob(counts, plans, policy, when, looks, max_moved, steps, pace_us, bandwidth, *shape, check)
     total = size * len(windows) * steps
 
     def report(states: list[RankState]) -> None:
@@ -162,13 +162,13 @@ def _dtype(dtype: Any) -> str:
     return name
 
 
-def _on_this_rank(ctx: RankContext, job: Job) -> Report:
-    from .server import Server  # torch is needed on the ranks only
+def _on_this_rank(ctx: RankContext, job: ServingJob) -> ServingReport:
+    from .rank_server import Server  # torch is needed on the ranks only
 
     return Server(ctx, job).run()
 
 
-def _collect(job: Job, reports: Sequence[Report]) -> Serving:
+def _collect(job: ServingJob, reports: Sequence[ServingReport]) -> Serving:
     served = []
     for counts, ranks in zip(job.counts, zip(*(report.windows for report in reports), strict=True), strict=True):
         held = sum(each.held for each in ranks)

@@ -168,7 +168,7 @@ class TestRefusals:
         ("options", "message"),
         [
             ({"ranks": 3, "replicas": 10}, r"replicas must be a multiple of gpus \(3\): 9 or 12; got 10"),
-            ({"ranks": 4, "replicas": 4}, "replicas must be 8 or more: each of 8 experts needs a copy"),
+            ({"ranks": 4, "replicas": 4}, "replicas must be 8 or more: each of 8 experts needs a replica"),
             ({"ranks": 16}, "each of 16 GPUs needs an expert of its own; there are 8 experts"),
             ({"ranks": 0}, "ranks must be at least 1; got 0"),
             ({"ranks": 2.5}, "ranks must be a whole number; got 2.5"),
