@@ -66,7 +66,13 @@ _ROOMS = {
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 #: Names of 0.1.0 that lessons and the README have shown, and what they are called now.
-_RENAMED = {"comparison": "compare_schedules"}
+_RENAMED = {
+    "comparison": "compare_schedules",
+    "explore": "explore_schedule",
+    "explore_costs": "explore_comparison",
+    "explore_hiding": "explore_overlap",
+    "explore_step": "explore_estimate",
+}
 
 __all__ = list(_ROOM_OF)
 
