@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..ir import Action, at_least
 from ..ranks.pool import Ranks
 from ..simulator import Costs
 from ..simulator.pair_timing import PairTimes, SegmentCosts, pair_times
-from ..timeline import Span, Timeline, intervals
+from ..timeline import Intervals, Span, Timeline
 
 if TYPE_CHECKING:
     import threading
@@ -205,7 +203,4 @@ def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) ->
 def _busy(timeline: Timeline, stream: str) -> float:
     """Of the rank on which it is busiest."""
     spans = [[s for s in timeline.spans if s.rank == rank and s.stream == stream] for rank in range(timeline.num_ranks)]
-    return max(
-        float(intervals.total(intervals.union(np.array([s.start for s in each]), np.array([s.end for s in each]))))
-        for each in spans
-    )
+    return max(float(Intervals([s.start for s in each], [s.end for s in each]).total) for each in spans)

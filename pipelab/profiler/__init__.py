@@ -1,4 +1,4 @@
-"""What PyTorch's profiler recorded: kernels, streams, and how much of the communication is hidden."""
+"""Traces of PyTorch's profiler: kernels, streams, and how much of the communication is hidden."""
 
 from .load import load_profile
 from .profile import Profile

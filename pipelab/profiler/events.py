@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_BLOCK = 1 << 20  # of the file, read at once. An event that is longer is taken for a damaged one
+_BLOCK = 1 << 20  # of the file, read at once. A longer event is taken for a damaged one
 _STEP = 1 << 14  # of a zipped one
 _LONGEST_HEADER = 1 << 24
 
@@ -28,13 +28,23 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_constant=lambda name: None, s
 class TraceFile:
     """The events of a trace file: JSON, an object or a bare array, perhaps gzipped, perhaps cut off or damaged.
 
-    Iterate once; each event is a dict in which a float is text ("1.5"). Then:
+    Iterate once; each event is a dict in which a float is text ("1.5"). Only then are the attributes known.
 
-    header      what stands before the list of events; {} for a bare array
-    damaged     events that could not be read, and were left out
-    truncated   the file ends before its list of events does
+    Attributes
+    ----------
+    header : dict
+        What stands before the list of events; {} for a bare array.
+    damaged : int
+        How many events could not be read, and were left out.
+    truncated : bool
+        Does the file end before its list of events does?
 
-    ValueError for what is no trace, OSError for a file that can't be read.
+    Raises
+    ------
+    ValueError
+        For a file that is not a trace, once it is iterated.
+    OSError
+        For a file that can't be read.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Works: what the streams of a profiled program did, each piece of work with the annotation that it was launched in."""
+"""Kernels: what the streams of a profiled program did, each piece of work with the annotation that launched it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .recording import COLLECTIVE, Recording, Table
+from .recording import COLLECTIVE, Recording, Rows
 
 COMPUTATION, COMMUNICATION, COPY = range(3)
 ROLES = ("computation", "communication", "host copy")
@@ -22,16 +22,23 @@ _HOST_COPY = re.compile("Memcpy.*(HtoD|DtoH|HostToDevice|DeviceToHost)")
 _MOSTLY = 0.9  # of its time, and a stream is there for communication
 
 
-class Works(NamedTuple):
-    """One entry per piece of work, by start: kernels, copies and fills on GPUs; without any GPU, operators on the CPU.
+class Kernels(NamedTuple):
+    """Kernels, copies and fills on GPUs by their start, one entry each; without any GPU, operators on the CPU.
 
-    start, end   [works] int, ns since the first start
-    stream       [works] int, an index into `streams`: (device, stream)
-    role         [works] int, an index into ROLES
-    name, category, annotation
-                 [works] int, indices into `names`. annotation: of the innermost around the launch, -1 for none
-    occurrence   [works] int, tells annotations of one name apart, in the order in which they begin; -1 for none
-    lost         how many of them have no launch in the trace
+    Attributes
+    ----------
+    start, end : int arrays, [kernels]
+        In ns since the first start.
+    stream : int array, [kernels]
+        An index into `streams`: (device, stream).
+    role : int array, [kernels]
+        An index into ROLES.
+    name, category, annotation : int arrays, [kernels]
+        Indices into `names`. The annotation is the innermost around the launch, -1 for none.
+    occurrence : int array, [kernels]
+        Tells annotations of one name apart, in the order in which they begin; -1 for none.
+    lost : int
+        How many have no launch in the trace.
     """
 
     start: np.ndarray
@@ -47,8 +54,8 @@ class Works(NamedTuple):
     lost: int
 
 
-def works(recording: Recording, communication: str | None = None) -> Works:
-    """The work that a recording shows. communication: a regular expression for names of kernels that communicate."""
+def label_kernels(recording: Recording, communication: str | None = None) -> Kernels:
+    """A recording's kernels with their roles and annotations. communication: a pattern for names of communication."""
     names, streams = tuple(recording.names), tuple(recording.streams)
     on_gpu = bool(len(recording.gpu) or recording.launched)
     table = recording.gpu if on_gpu else recording.cpu
@@ -70,10 +77,10 @@ def works(recording: Recording, communication: str | None = None) -> Works:
     occurrence[found], annotation[found] = around, label
     first = start[0] if len(start) else 0
     columns = start - first, end - first, stream, role, name, category, annotation, occurrence
-    return Works(*columns, streams, names, int((~found).sum()))
+    return Kernels(*columns, streams, names, int((~found).sum()))
 
 
-def _outermost(cpu: Table, collective: np.ndarray) -> np.ndarray:
+def _outermost(cpu: Rows, collective: np.ndarray) -> np.ndarray:
     """By start, the operators that no other one on their thread called, and all collectives."""
     start, end, stream = cpu["start"], cpu["end"], cpu["stream"]
     order, keep = np.lexsort((-end, start)), collective.copy()
@@ -93,7 +100,7 @@ def _roles(names: tuple[str, ...], communication: str) -> np.ndarray:
 
 
 def _give_streams_one_role(role: np.ndarray, length: np.ndarray, stream: np.ndarray, streams: tuple) -> None:
-    """On a stream that is there for communication all is some but host copies: casts before a dispatch, say.
+    """On a stream that is there for communication, all but host copies counts as some: casts before a dispatch, say.
 
     A device has such a stream only beside others: on its only one, kernels are told apart by their names.
     """
@@ -104,8 +111,8 @@ def _give_streams_one_role(role: np.ndarray, length: np.ndarray, stream: np.ndar
     role[np.array(of_communication, dtype=bool)[stream] & (role == COMPUTATION)] = COMMUNICATION
 
 
-def _launches(launches: Table, correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(launch, found): whether each piece of work has a launch, and of those that have, which."""
+def _launches(launches: Rows, correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(launch, found): `found` says which kernels have a launch, and `launch` which one these have."""
     known = launches["correlation"]
     order = np.argsort(known, kind="stable")
     at = np.searchsorted(known, correlation, sorter=order)
@@ -114,11 +121,11 @@ def _launches(launches: Table, correlation: np.ndarray) -> tuple[np.ndarray, np.
     return order[at[found]], found
 
 
-def _to_calls(time: np.ndarray, thread: np.ndarray, calls: Table, name: np.ndarray, names: tuple[str, ...]) -> None:
-    """Put each collective of the CPU to the time and thread of the call that made it. name: [works], -1 for operators.
+def _to_calls(time: np.ndarray, thread: np.ndarray, calls: Rows, name: np.ndarray, names: tuple[str, ...]) -> None:
+    """Give each collective of the CPU the time and thread of its call. name: [kernels], -1 for operators.
 
-    The profiler doesn't tie the two. Calls wait in a queue, which keeps their order: the n-th collective of a kind is
-    the n-th call's, where there are as many of both.
+    The profiler does not tie the two together. Calls wait in a queue, which keeps their order: the n-th collective of a
+    kind is the n-th call's, where there are as many of both.
     """
     order = np.argsort(calls["start"], kind="stable")
     called = calls["name"][order]
@@ -136,7 +143,7 @@ def _kind(name: str) -> str:
     return "".join(filter(str.isalpha, name.rpartition(":")[2])).removesuffix("base")
 
 
-def _around(annotations: Table, time: np.ndarray, thread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _around(annotations: Rows, time: np.ndarray, thread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(occurrence, name) of the innermost annotation around each time on each thread; -1 for none.
 
     Where the thread itself has none, that of any thread: autograd launches from threads of its own, while the program
@@ -153,7 +160,7 @@ def _around(annotations: Table, time: np.ndarray, thread: np.ndarray) -> tuple[n
 
 
 def _innermost(start: np.ndarray, end: np.ndarray, number: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Of intervals ordered by start, the number of the one that began last of those around each time; -1 for none."""
+    """The number of the interval around each time that began last, -1 for none. They are ordered by their start."""
     edges = np.unique(np.concatenate([start, end]))
     after = [-1]  # which one it is from each edge on, and before the first
     begun, open_ = 0, []  # type: int, list[tuple[int, int]]

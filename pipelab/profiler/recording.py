@@ -1,4 +1,4 @@
-"""Recording: what of a PyTorch profile is needed, as columns of numbers, so that a large file takes little memory."""
+"""Recording: what is needed of a PyTorch profile, as columns of numbers, so that a large file takes little memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _STEP = "ProfilerStep#"
 _FAR = 1 << 62
 
 
-class Table:
-    """Rows of whole numbers, eight bytes each; a column is read by its name."""
+class Rows:
+    """Rows of whole numbers, eight bytes each, of which a column is read by its name."""
 
     def __init__(self, *columns: str) -> None:
         self.columns = {name: array("q") for name in columns}
@@ -43,25 +43,34 @@ class Table:
 
 
 class Recording:
-    """Tables of what a profile's events tell; times in ns.
+    """What a profile's events tell, as rows of numbers; times in ns.
 
-    gpu          kernels, copies and fills
-    launches     of those, on the CPU: the same correlation
-    cpu          operators, and collectives of the CPU
-    starts       of those collectives: calls of torch.distributed
-    annotations  of the program, as `record_function` makes them
-    names, streams
-                 what the tables' numbers mean. A stream is (device, stream), of the CPU ("cpu", thread).
-    launched     how many calls start work on a GPU, whether or not that work is there
-    untimed      events that were left out, for they lack a time or end before they start
+    Attributes
+    ----------
+    gpu : Rows
+        Kernels, copies and fills.
+    launches : Rows
+        The calls on the CPU that started them: those of the same correlation.
+    cpu : Rows
+        Operators, and collectives of the CPU.
+    starts : Rows
+        The calls of torch.distributed that started those collectives.
+    annotations : Rows
+        Of the program, as `record_function` makes them.
+    names, streams : dict
+        What the numbers in the rows mean. A stream is (device, stream), of the CPU ("cpu", thread).
+    launched : int
+        How many calls start work on a GPU, whether or not that work is in the trace.
+    untimed : int
+        Events that were left out, because they lack a time or end before they start.
     """
 
     def __init__(self, events: Iterable[dict[str, Any]]) -> None:
-        self.gpu = Table("start", "end", "stream", "name", "category", "correlation")
-        self.launches = Table("start", "stream", "correlation")
-        self.cpu = Table("start", "end", "stream", "name", "category")
-        self.starts = Table("start", "stream", "name")
-        self.annotations = Table("start", "end", "stream", "name")
+        self.gpu = Rows("start", "end", "stream", "name", "category", "correlation")
+        self.launches = Rows("start", "stream", "correlation")
+        self.cpu = Rows("start", "end", "stream", "name", "category")
+        self.starts = Rows("start", "stream", "name")
+        self.annotations = Rows("start", "end", "stream", "name")
         self.names: dict[str, int] = {}
         self.streams: dict[tuple[int | str, int | str], int] = {}
         self.launched = self.untimed = self.events = 0
@@ -108,7 +117,7 @@ class Recording:
 
 
 def _ns(value: Any) -> int | None:
-    """Whole nanoseconds of a time in µs, a whole number or text; None for what is none."""
+    """Whole nanoseconds of a time in µs, a whole number or text; None for anything else."""
     try:
         ns = value * 1000 if type(value) is int else round(1000 * Decimal(value))
     except (TypeError, ValueError, OverflowError, InvalidOperation):

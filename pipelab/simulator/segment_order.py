@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..ir import at_least
-from ..timeline import intervals
+from ..timeline import Intervals
 from .costs import Costs
 from .pair_timing import SegmentCosts
 
@@ -124,6 +122,6 @@ def exposed(placed: Sequence[tuple[str, str, str, Any, Any]]) -> Any:
     """Time in which one stream communicates and the other computes nothing."""
 
     def busy(phases: Sequence[tuple[str, str, str, Any, Any]]) -> Any:
-        return intervals.total(intervals.union(np.array([p[3] for p in phases]), np.array([p[4] for p in phases])))
+        return Intervals([p[3] for p in phases], [p[4] for p in phases]).total
 
     return busy(placed) - busy([phase for phase in placed if phase[0] == COMPUTE])

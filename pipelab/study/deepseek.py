@@ -17,7 +17,7 @@ import numpy as np
 from ..profiler import Profile, load_profile
 from ..profiler.kernels import COMMUNICATION
 from ..simulator.costs import Costs
-from ..timeline.intervals import total, union
+from ..timeline import Intervals
 
 FILE = "deepseek_v3_overlap.csv"
 _ANNOTATION = re.compile(r"(attn|mlp|dispatch|combine)\(([FBW])\)")
@@ -81,21 +81,21 @@ def recorded_costs() -> Costs:
 
 def distil(profile: Profile) -> list[Phase]:
     """The phases of a profile that is annotated as DeepSeek's is: attn(F), mlp(B), mlp(W), dispatch(F), and so on."""
-    works, found = profile.works, []
+    kernels, found = profile.kernels, []
     numbers: dict[str, list[int]] = {}  # of the occurrences of each annotation, in their order
-    for number, name in sorted({*zip(works.occurrence.tolist(), works.annotation.tolist(), strict=True)}):
-        if number >= 0 and _ANNOTATION.fullmatch(works.names[name]):
-            numbers.setdefault(works.names[name], []).append(number)
+    for number, name in sorted({*zip(kernels.occurrence.tolist(), kernels.annotation.tolist(), strict=True)}):
+        if number >= 0 and _ANNOTATION.fullmatch(kernels.names[name]):
+            numbers.setdefault(kernels.names[name], []).append(number)
     for annotation, occurrences in numbers.items():
         block, direction = _ANNOTATION.fullmatch(annotation).groups()  # type: ignore[union-attr]
         for step, number in enumerate(occurrences):
             layer = step if direction == "F" else len(occurrences) - 1 - step
-            kernels: dict[tuple[str, str], list[int]] = {}
-            for i in np.flatnonzero(works.occurrence == number).tolist():
-                kernels.setdefault(_part(block, works.names[works.name[i]], int(works.role[i])), []).append(i)
-            for (part, role), chosen in kernels.items():
-                start, end = works.start[chosen] // 1000, works.end[chosen] // 1000
-                times = int(start.min()), int(end.max()), int((end - start).sum()), total(union(start, end))
+            groups: dict[tuple[str, str], list[int]] = {}
+            for i in np.flatnonzero(kernels.occurrence == number).tolist():
+                groups.setdefault(_part(block, kernels.names[kernels.name[i]], int(kernels.role[i])), []).append(i)
+            for (part, role), chosen in groups.items():
+                start, end = kernels.start[chosen] // 1000, kernels.end[chosen] // 1000
+                times = int(start.min()), int(end.max()), int((end - start).sum()), Intervals(start, end).total
                 found.append(Phase(part, direction, layer, role, *times, len(chosen)))
     return sorted(found, key=lambda phase: (phase.start, phase.end))
 

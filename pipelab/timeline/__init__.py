@@ -2,6 +2,18 @@
 
 from .chrome_trace import from_chrome_trace, to_chrome_trace
 from .dependencies import Dependencies, Gap
-from .timeline import COMM, COMPUTE, Span, Timeline
+from .intervals import Intervals
+from .span import COMM, COMPUTE, Span
+from .timeline import Timeline
 
-__all__ = ["COMM", "COMPUTE", "Dependencies", "Gap", "Span", "Timeline", "from_chrome_trace", "to_chrome_trace"]
+__all__ = [
+    "COMM",
+    "COMPUTE",
+    "Dependencies",
+    "Gap",
+    "Intervals",
+    "Span",
+    "Timeline",
+    "from_chrome_trace",
+    "to_chrome_trace",
+]

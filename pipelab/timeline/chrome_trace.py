@@ -1,4 +1,4 @@
-"""Trace: timelines as Chrome trace files, which Perfetto (ui.perfetto.dev) opens, and back."""
+"""Chrome trace: timelines as trace files, which Perfetto (ui.perfetto.dev) opens, and back."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ from fractions import Fraction
 from typing import Any, get_args
 
 from ..ir import Action, at_least
-from .timeline import STREAMS, Source, Span, Timeline
+from .span import STREAMS, Span
+from .timeline import Source, Timeline
 
 _NS_PER_UNIT = 10**6  # one unit of a timeline, abstract or not, is shown as a millisecond
 _STREAM_OF = dict(enumerate(STREAMS))
-_ATTRIBUTES = ("name", "num_ranks", "source", "unit", "free_at", "note")
+_ATTRIBUTES = ("name", "num_ranks", "source", "unit", "free_at", "note")  # and journeys, which may be fractions
 
 
 def to_chrome_trace(timeline: Timeline) -> str:
     """The JSON text of a Chrome trace: one process per rank, one thread per stream, arrows from need to action.
 
     Write it to a ``.json`` file and open that in ui.perfetto.dev or chrome://tracing.
+
+    Examples
+    --------
+    >>> from pipelab import gpipe, simulate
+    >>> text = to_chrome_trace(simulate(gpipe(2, 2)))
+    >>> [event["name"] for event in json.loads(text)["traceEvents"] if event["ph"] == "X" and event["pid"] == 1]
+    ['1F0', '1F1', '1B0', '1B1']
+
+    References
+    ----------
+    Google, *Trace Event Format*, docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
     """
-    attributes = {key: getattr(timeline, key) for key in _ATTRIBUTES}
-    journeys = [_exact(time) for time in timeline.journeys]
+    attributes = {**timeline.attributes, "journeys": [_exact(time) for time in timeline.journeys]}
     return json.dumps(
         {
             "displayTimeUnit": "ms",
-            "otherData": {"format": "pipelab", **attributes, "journeys": journeys},
+            "otherData": {"format": "pipelab", **attributes},
             "traceEvents": [*_names(timeline), *_spans(timeline), *_arrows(timeline)],
         }
     )
@@ -75,8 +86,15 @@ def _arrows(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 
 def from_chrome_trace(text: str) -> Timeline:
-    """Read what :func:`to_chrome_trace` wrote, exactly. ValueError for anything else.
+    """Read what :func:`to_chrome_trace` wrote, exactly.
 
+    Raises
+    ------
+    ValueError
+        For any other text.
+
+    Examples
+    --------
     >>> from pipelab import gpipe, simulate
     >>> timeline = simulate(gpipe(2, 2))
     >>> from_chrome_trace(to_chrome_trace(timeline)) == timeline
@@ -114,7 +132,7 @@ def from_chrome_trace(text: str) -> Timeline:
 
 
 def _attributes(other: dict[str, Any]) -> dict[str, Any]:
-    """A timeline's attributes; ValueError or TypeError for what none can have."""
+    """A timeline's attributes; ValueError or TypeError for a value that no timeline has."""
     attributes = {key: other[key] for key in _ATTRIBUTES}
     choices = {"source": get_args(Source), "free_at": ("W", "I")}
     for key, value in attributes.items():
@@ -141,7 +159,7 @@ def _exact(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    number = Fraction(value) if isinstance(value, str) else value + 0  # TypeError for what is no number
+    number = Fraction(value) if isinstance(value, str) else value + 0  # TypeError for anything but a number
     if number - number != 0:
         raise ValueError(f"{number} is no time")
     return number

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..ir import Action
 from ..ir.flow import Key, alternatives
-from .timeline import Span, Timeline
+from .span import COMM, COMPUTE, STREAMS, Span, is_send
 
 Doer = tuple[int, Action]  # an action and the rank that does it
 
@@ -16,9 +17,25 @@ Doer = tuple[int, Action]  # an action and the rank that does it
 class Gap:
     """An interval in which a rank is idle.
 
-    before     the action that ends the gap; None after the rank's last, and while a blocking send holds the rank
-    waits_for  the action for whose result it waits, and `source`, the rank that does it; None where it waits for none
-    reason     one plain sentence
+    Attributes
+    ----------
+    rank : int
+    start, end : numbers, in the timeline's unit
+    reason : str
+        One plain sentence.
+    before : Action or None
+        The action that ends the gap; None after the rank's last one, and while a blocking send holds the rank.
+    waits_for : Action or None
+        The action for whose result the rank waits; None where it waits for nothing.
+    source : int or None
+        The rank that does `waits_for`.
+
+    Examples
+    --------
+    >>> from pipelab import gpipe, simulate
+    >>> gap = simulate(gpipe(2, 1)).gaps()[1]
+    >>> gap.length, gap.before, gap.waits_for, gap.source
+    (1, 1F0, 0F0, 0)
     """
 
     rank: int
@@ -35,34 +52,54 @@ class Gap:
 
 
 class Dependencies:
-    """A timeline's actions with what they needed, and which of it came last.
+    """Actions with what each of them needed, and what of it came last. A Timeline has its own as `dependencies`.
 
+    Parameters
+    ----------
+    spans : iterable of Span
+    num_ranks : int
+    journeys : sequence of numbers, optional
+        Entry s: how long a message travels between stages s and s + 1. Default: no time.
+
+    Attributes
+    ----------
+    extents : dict
+        (rank, action) -> (start, end) of the action as a whole, over both streams.
+    producers : dict
+        (kind, stage, micro-batch) -> the (rank, action) that does it.
+    programs : list of list of Action, [ranks]
+        Every rank's actions by their start.
+    num_stages : int
+
+    Examples
+    --------
     >>> from pipelab import gpipe, simulate
-    >>> Dependencies(simulate(gpipe(2, 1))).gaps()[1].reason
+    >>> Dependencies(simulate(gpipe(2, 1)).spans, 2).gaps()[1].reason
     'rank 1 waits for 0F0 from rank 0'
     """
 
-    def __init__(self, timeline: Timeline) -> None:
-        self.timeline = timeline
-        # An action's whole time on its rank: over both streams.
+    def __init__(self, spans: Iterable[Span], num_ranks: int, journeys: Sequence[Any] = ()) -> None:
+        self.journeys = journeys
         self.extents: dict[Doer, tuple[Any, Any]] = {}
-        for rank, _, action, start, end in timeline.spans:
+        for rank, _, action, start, end in spans:
             low, high = self.extents.get((rank, action), (start, end))
             self.extents[rank, action] = (min(low, start), max(high, end))
+        self.begin = min((start for start, _ in self.extents.values()), default=0)
+        self.finish = max((end for _, end in self.extents.values()), default=0)
         self.producers: dict[Key, Doer] = {
             part[:3]: (rank, action) for rank, action in self.extents for part in action.computes
         }
         self.num_stages = 1 + max((key[1] for key in self.producers), default=0)
-        self.programs: list[list[Action]] = [[] for _ in range(timeline.num_ranks)]
+        self.programs: list[list[Action]] = [[] for _ in range(num_ranks)]
         for (rank, action), _ in sorted(self.extents.items(), key=lambda item: item[1]):
             self.programs[rank].append(action)
 
     def needs(self, action: Action) -> list[Doer]:
-        """Everything that an action needed, on any rank; what both parts of a pair needed, once."""
+        """Everything that an action needed, on any rank; what both parts of a pair needed comes once."""
         return list(dict.fromkeys(need for need, _ in self._needs(action)))
 
     def _needs(self, action: Action) -> list[tuple[Doer, int]]:
-        """The same, each with the boundary between stages that it crossed; -1 for none."""
+        """The same, each with the boundary between stages that it crossed, or -1."""
         return [
             (self.producers[key], -1 if key[1] == part.stage else min(key[1], part.stage))
             for part in action.computes
@@ -72,10 +109,9 @@ class Dependencies:
         ]
 
     def last_message(self, rank: int, action: Action) -> tuple[Doer, Any] | None:
-        """Of what an action needed from other ranks, that which arrived last, and when."""
-        journeys = self.timeline.journeys
+        """What arrived last of all that an action needed from other ranks, and when."""
         arrivals = [
-            (need, self.extents[need][1] + (journeys[boundary] if journeys else 0))
+            (need, self.extents[need][1] + (self.journeys[boundary] if self.journeys else 0))
             for need, boundary in self._needs(action)
             if need[0] != rank
         ]
@@ -85,18 +121,18 @@ class Dependencies:
         """Every gap longer than `shortest`, rank by rank, with its reason."""
         found = []
         for rank, program in enumerate(self.programs):
-            now = self.timeline.begin
+            now = self.begin
             for action in program:
                 start, end = self.extents[rank, action]
                 if start - now > shortest:
                     found.append(self._gap(rank, now, start, action))
-                if _is_send(action) and end - max(start, now) > shortest:
+                if is_send(action) and end - max(start, now) > shortest:
                     sent = f"{action.stage}{action.kind[-1]}{action.microbatch}"
                     reason = f"rank {rank} is held by its blocking send of what {sent} made"
                     found.append(Gap(rank, max(start, now), end, reason))
                 now = max(now, end)
-            if self.timeline.finish - now > shortest:
-                found.append(Gap(rank, now, self.timeline.finish, f"rank {rank} has done all its work"))
+            if self.finish - now > shortest:
+                found.append(Gap(rank, now, self.finish, f"rank {rank} has done all its work"))
         return found
 
     def _gap(self, rank: int, start: Any, end: Any, action: Action) -> Gap:
@@ -120,10 +156,10 @@ class Dependencies:
         while step is not None and step not in chain:  # a damaged timeline may run in circles
             chain[step] = None
             previous, last = before.get(step), self.last_message(*step)
-            free = self.extents[previous][1] if previous else self.timeline.begin
+            free = self.extents[previous][1] if previous else self.begin
             step = last[0] if last and (previous is None or last[1] > free) else previous
         return [
-            Span(rank, "comm" if _is_send(action) else "compute", action, *self.extents[rank, action])
+            Span(rank, STREAMS[COMM if is_send(action) else COMPUTE], action, *self.extents[rank, action])
             for rank, action in reversed(chain)
         ]
 
@@ -134,12 +170,7 @@ class Dependencies:
             previous: Action | None = None  # of sends that start together, the last one to end: it holds the rank
             made: Action | None = None
             for action in program:
-                if follows := made if _is_send(action) else previous:
+                if follows := made if is_send(action) else previous:
                     before[rank, action] = rank, follows
-                previous, made = action, made if _is_send(action) else action
+                previous, made = action, made if is_send(action) else action
         return before
-
-
-def _is_send(action: Action) -> bool:
-    """Is it a blocking send? Only those have spans of their own."""
-    return action.kind.startswith("SEND")

@@ -101,7 +101,7 @@ def test_an_annotation_that_comes_again_is_a_block_of_its_own(tmp_path):
 def test_a_table_of_it_all(tmp_path):
     text = str(loaded(overlapped(), tmp_path))
     assert text.splitlines()[0] == "trace.json · rank 3 of 8 · 1 GPU · 6 pieces of work · times in ms"
-    assert "hidden communication        0.05 (83.3 %)" in text
+    assert "hidden communication   0.05  (83.3 %)" in text
     assert [line.split()[0] for line in text.splitlines()[-6:]] == [
         "annotation",
         "attn(F)",
@@ -160,14 +160,14 @@ def test_the_innermost_annotation_around_the_launch(folder, around, launches):
         trace.annotation(f"{number}", start, length, thread)
     for number, (thread, launched) in enumerate(launches):
         trace.kernel("gemm", 100 + 10 * number, 10, launched=launched, thread=thread)
-    works = loaded(trace, folder).works
+    kernels = loaded(trace, folder).kernels
     for i, (thread, launched) in enumerate(launches):
         open_ = [(s, t) for t, (s, length) in around if s <= launched < s + length]
         candidates = [start for start, its_thread in open_ if its_thread == thread] or [start for start, _ in open_]
         if not candidates:
-            assert works.annotation[i] == works.occurrence[i] == -1
+            assert kernels.annotation[i] == kernels.occurrence[i] == -1
             continue
-        thread_of, (start, length) = around[int(works.names[works.annotation[i]])]
+        thread_of, (start, length) = around[int(kernels.names[kernels.annotation[i]])]
         assert start == max(candidates)
         assert start <= launched < start + length
         assert thread_of == thread or all(its_thread != thread for _, its_thread in open_)
@@ -190,7 +190,7 @@ def test_times_as_whole_numbers_floats_or_text(tmp_path, base, kind):
         text = text.replace(f'"{key}"', f'"{number}"' if kind is str else number)
     (tmp_path / "trace.json").write_text(text)
     profile = load_profile(tmp_path / "trace.json")
-    assert (profile.works.end - profile.works.start).tolist() == [2000 if kind is int else 2125] * 2
+    assert (profile.kernels.end - profile.kernels.start).tolist() == [2000 if kind is int else 2125] * 2
     assert us(profile.exposed_communication) == (1 if kind is int else 0.75)
 
 
@@ -439,8 +439,8 @@ def test_each_kind_of_collective_has_a_queue(tmp_path):
         trace.operator(f"c10d::{name}", 10 * i + 1, 1)
     for i, name in enumerate(done):
         trace.add("user_annotation", f"gloo:{name}", 100 + 10 * i, 10, tid=900)
-    works = loaded(trace, tmp_path).works
-    labels = [works.names[number] for number in works.annotation]
+    kernels = loaded(trace, tmp_path).kernels
+    labels = [kernels.names[number] for number in kernels.annotation]
     assert labels == ["0 allreduce_", "3 send", "1 alltoall_base_", "2 _allgather_base_", "4 allreduce_"]
 
 

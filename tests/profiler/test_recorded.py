@@ -76,4 +76,4 @@ def test_a_recorded_trace_cut_in_the_middle(tmp_path):
     cut = load_profile(tmp_path / "cut.json")
     assert cut.truncated
     assert 10 < len(cut) < len(whole)
-    assert (cut.works.start == whole.works.start[: len(cut)]).all()
+    assert (cut.kernels.start == whole.kernels.start[: len(cut)]).all()

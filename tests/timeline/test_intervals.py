@@ -2,60 +2,77 @@
 
 from fractions import Fraction
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelab.timeline import intervals
+from pipelab.timeline import Intervals
 
 # Not empty alone: intervals whose end lies before their start, or on it, hold nothing.
-pairs = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8)
-bounds = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted)
+pairs = st.lists(st.tuples(st.integers(-9, 30), st.integers(-9, 30)), max_size=9)
+bounds = st.tuples(st.integers(-9, 30), st.integers(-9, 30)).map(sorted)
 
 
 def union(found):
-    return intervals.union(np.array([a for a, _ in found], dtype=int), np.array([b for _, b in found], dtype=int))
+    return Intervals([start for start, _ in found], [end for _, end in found])
 
 
 def members(found):
     return {number for start, end in found for number in range(start, end)}
 
 
+def is_tidy(found):
+    """Sorted, and no piece is empty or touches the next."""
+    edges = [edge for pair in found for edge in pair]
+    return edges == sorted(set(edges))
+
+
 @given(pairs)
-def test_a_union_holds_the_same_numbers_in_sorted_pairs_that_do_not_touch(found):
-    merged = union(found)
-    assert members(merged) == members(found)
-    edges = [edge for pair in merged for edge in pair]
-    assert edges == sorted(set(edges))
+def test_a_union_holds_the_same_numbers_in_sorted_pieces_that_do_not_touch(found):
+    assert members(union(found)) == members(found)
+    assert is_tidy(union(found))
 
 
 @given(pairs)
 def test_total_counts_the_numbers(found):
-    assert intervals.total(union(found)) == len(members(found))
+    assert union(found).total == len(members(found))
 
 
-@given(pairs)
-def test_a_complement_holds_all_other_numbers(found):
-    free = intervals.complement(union(found), 0, 30)
-    assert members(free) == set(range(30)) - members(found)
-    edges = [edge for pair in free for edge in pair]
-    assert edges == sorted(set(edges))
+@given(pairs, pairs)
+def test_what_two_share_and_what_one_has_alone(these, those):
+    first, second = union(these), union(those)
+    assert first.shared(second) == second.shared(first) == len(members(these) & members(those))
+    alone = first.minus(second)
+    assert members(alone) == members(these) - members(those)
+    assert is_tidy(alone)
+    assert alone.total == first.total - first.shared(second)
 
 
 @given(pairs, bounds)
 def test_within_counts_the_numbers_between_bounds(found, between):
-    assert intervals.within(union(found), *between) == len(members(found) & set(range(*between)))
+    assert union(found).within(*between) == len(members(found) & set(range(*between)))
 
 
 def test_nothing_at_all():
-    assert union([]) == [] == intervals.complement([], 3, 3)
-    assert intervals.complement([], 0, 2) == [(0, 2)]
-    assert intervals.total([]) == intervals.within([], 0, 9) == 0
+    nothing, two = union([]), union([(0, 2)])
+    assert [*nothing] == [*nothing.minus(nothing)] == [*nothing.minus(two)] == [*union([(3, 3)])] == []
+    assert [*two.minus(nothing)] == [(0, 2)]
+    assert nothing.total == nothing.within(0, 9) == nothing.shared(two) == two.shared(nothing) == 0
 
 
 def test_fractions_stay_exact():
-    thirds = np.array([Fraction(n, 3) for n in range(4)])
-    assert intervals.union(thirds[:-1], thirds[1:]) == [(0, 1)]
-    (only,) = intervals.union(thirds[1:2], thirds[2:3])
-    assert intervals.complement([only], Fraction(0), Fraction(1)) == [(0, Fraction(1, 3)), (Fraction(2, 3), 1)]
-    assert intervals.total([only]) == Fraction(1, 3)
+    thirds = [Fraction(n, 3) for n in range(4)]
+    assert [*Intervals(thirds[:-1], thirds[1:])] == [(0, 1)]
+    only, whole = Intervals(thirds[1:2], thirds[2:3]), Intervals(thirds[:1], thirds[3:])
+    assert [*whole.minus(only)] == [(0, Fraction(1, 3)), (Fraction(2, 3), 1)]
+    assert only.total == whole.shared(only) == whole.within(0, thirds[1]) == Fraction(1, 3)
+
+
+def test_nanoseconds_since_1970_are_exact():
+    now = 1_740_461_679_470_692_123
+    assert union([(now, now + 1), (now + 3, now + 8)]).shared(union([(now + 7, now + 99)])) == 1
+
+
+def test_figures_are_plain_numbers():
+    for found in ([(0, 2), (1, 5)], [(0.5, 2.5)], [(Fraction(1, 2), Fraction(2))]):
+        these = union(found)
+        assert {type(each) for each in (these.total, these.shared(these), these.within(0, 1))} == {type(found[0][1])}

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ...profiler.kernels import ROLES
-from ...profiler.profile import Block, Profile
+from ...profiler.profile import Profile, ProfileBlock
 from ..backends.picture import Picture, legend_below, plain
 from ..figures import number
 from ..palette import COMM, INK, LABEL, STYLES, TRACK
@@ -92,7 +92,7 @@ def _name(device: int | str, role: str, devices: int) -> str:
     return name if devices == 1 else f"{device} {name}"
 
 
-def _kind(block: Block) -> str | None:
+def _kind(block: ProfileBlock) -> str | None:
     """A key of STYLES; None for work that is none of them."""
     for kind, pattern in _KINDS.items():
         if re.search(pattern, block.annotation, re.IGNORECASE):
@@ -100,7 +100,7 @@ def _kind(block: Block) -> str | None:
     return COMM if block.role == ROLES[1] else None
 
 
-def _draw(axes: Axes, blocks: list[Block], top: float, height: float, scale: float) -> None:
+def _draw(axes: Axes, blocks: list[ProfileBlock], top: float, height: float, scale: float) -> None:
     """A row's blocks. scale: inches of a ms."""
     lanes = _lanes(blocks)
     share = height / (1 + max(lanes, default=0))
@@ -121,7 +121,7 @@ def _draw(axes: Axes, blocks: list[Block], top: float, height: float, scale: flo
     axes.add_collection(LineCollection(strokes, colors="#FFFFFFB0", linewidths=1.2), autolim=False)
 
 
-def _lanes(blocks: Iterable[Block]) -> list[int]:
+def _lanes(blocks: Iterable[ProfileBlock]) -> list[int]:
     """For each block, by start, the first lane that is free."""
     free: list[float] = []
     lanes = []

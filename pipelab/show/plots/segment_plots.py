@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ...profiler.kernels import COMMUNICATION, COMPUTATION, ROLES
-from ...profiler.profile import Block
+from ...profiler.profile import ProfileBlock
 from ...simulator.segment_order import COMM, COMPUTE
-from ...timeline import intervals
+from ...timeline import Intervals
 from ..backends.picture import Picture, legend_below
 from ..figures import number
 from ..palette import INK, STYLES
@@ -42,12 +40,12 @@ def plot_segments(panels: Mapping[str, Phases], *, unit: str = "ms", width: floa
     kinds: set[str | None] = set()
     for axes, (title, phases) in zip(picture.panels, panels.items(), strict=True):
         blocks = [
-            Block("", _ROLES[stream], f"{_SHORT.get(name, name)}({direction})", float(start), float(end))
+            ProfileBlock("", _ROLES[stream], f"{_SHORT.get(name, name)}({direction})", float(start), float(end))
             for stream, name, direction, start, end in sorted(phases, key=lambda phase: float(phase[3]))
             if end > start
         ]
         kinds |= {_kind(block) for block in blocks}
-        gaps = [Block("", "exposed", "", *gap) for gap in _exposed(blocks, until)]
+        gaps = [ProfileBlock("", "exposed", "", *gap) for gap in _exposed(blocks)]
         rows = (
             (COMPUTE, _ROW, [block for block in blocks if block.role == _ROLES[COMPUTE]]),
             (COMM, _ROW, [block for block in blocks if block.role == _ROLES[COMM]]),
@@ -70,23 +68,20 @@ def plot_segments(panels: Mapping[str, Phases], *, unit: str = "ms", width: floa
     return picture
 
 
-def _caption(blocks: list[Block], gaps: list[Block], unit: str) -> str:
+def _caption(blocks: list[ProfileBlock], gaps: list[ProfileBlock], unit: str) -> str:
     unit = f" {unit}" if unit else ""
     span = max(block.end for block in blocks) - min(block.start for block in blocks)
-    communicates = intervals.total(_union(blocks, _ROLES[COMM]))
+    communicates = _union(blocks, _ROLES[COMM]).total
     bare = sum(gap.end - gap.start for gap in gaps)
     share = f", {100 * (1 - bare / communicates):.0f} % hidden" if communicates else ""
     return f"{number(span)}{unit} · communication {number(communicates)}{unit}{share}"
 
 
-def _union(blocks: Iterable[Block], role: str) -> intervals.Intervals:
+def _union(blocks: Iterable[ProfileBlock], role: str) -> Intervals:
     chosen = [block for block in blocks if block.role == role]
-    return intervals.union(np.array([block.start for block in chosen]), np.array([block.end for block in chosen]))
+    return Intervals([block.start for block in chosen], [block.end for block in chosen])
 
 
-def _exposed(blocks: list[Block], until: float) -> list[tuple[float, float]]:
+def _exposed(blocks: list[ProfileBlock]) -> list[tuple[float, float]]:
     """When something is communicated and nothing computed."""
-    bare = intervals.complement(_union(blocks, _ROLES[COMPUTE]), 0.0, until)
-    communicated = _union(blocks, _ROLES[COMM])
-    clipped = ((max(a, c), min(b, d)) for a, b in bare for c, d in communicated)
-    return [(start, end) for start, end in clipped if end > start]
+    return [*_union(blocks, _ROLES[COMM]).minus(_union(blocks, _ROLES[COMPUTE]))]
