@@ -10,16 +10,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .commands import FAILED, OK, do_doctor, do_eplb, do_profile, do_run, do_simulate, do_table
+from .commands import BAD_ARGUMENTS, FAILED, OK, do_doctor, do_eplb, do_profile, do_run, do_simulate, do_table
 from .eplb import POLICIES
 from .schedules import SCHEDULES
 
-BAD_ARGUMENTS = 2
 __all__ = ["BAD_ARGUMENTS", "FAILED", "OK", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 for a failed run, 2 for bad arguments."""
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those that the program was started with.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 for a run that failed, 2 for bad arguments.
+
+    Examples
+    --------
+    >>> main(["table", "--schedule", "gpipe", "--ranks", "2", "--microbatches", "1"])
+    0F0,0B0
+    1F0,1B0
+    0
+    """
     options = _parser().parse_args(arguments)
     try:
         status = options.command(options)
@@ -52,18 +69,14 @@ def _parser() -> argparse.ArgumentParser:
 
     sim = command("simulate", do_simulate, "simulate a schedule: timeline and figures")
     _add_schedule(sim)
-    for name, what in [("forward", "F"), ("backward-input", "I"), ("backward-weight", "W")]:
-        sim.add_argument(
-            f"--{name}",
-            type=_cost,
-            default=1,
-            metavar="TIME",
-            help=f"cost of {what}, or one per stage: 1,1,2 (default 1)",
-        )
-    sim.add_argument("--overlapped", type=_cost, metavar="TIME", help="cost of an overlapped forward and backward")
-    sim.add_argument(
-        "--latency", type=_cost, default=0, metavar="TIME", help="of a message between two ranks (default 0)"
-    )
+    for name, default, what in [
+        ("forward", 1, "cost of F, or one per stage: 1,1,2 (default 1)"),
+        ("backward-input", 1, "cost of I, or one per stage: 1,1,2 (default 1)"),
+        ("backward-weight", 1, "cost of W, or one per stage: 1,1,2 (default 1)"),
+        ("overlapped", None, "cost of an overlapped forward and backward"),
+        ("latency", 0, "of a message between two ranks (default 0)"),
+    ]:
+        sim.add_argument(f"--{name}", type=_cost, default=default, metavar="TIME", help=what)
     _add_outputs(sim)
 
     run = command("run", do_run, "train a small model through a schedule on real ranks; also under torchrun")
@@ -104,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
     from .course import command as course
 
-    course.add_arguments(command("grade", course.do_grade, "grade a hand-in, or a whole folder of them"))
+    course.add_arguments(command("grade", course.do_grade, "grade a submission, or a whole folder of them"))
 
     command("doctor", do_doctor, "say what this machine can do, and what to do about what it can't")
     return parser
@@ -140,7 +153,7 @@ def _cost(text: str) -> Any:
 
 
 def _file(text: str) -> Path:
-    """A file to write at the end: what would fail then, fails now."""
+    """A file that is written at the end: what would fail then fails now."""
     path = Path(text)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} can't be written: is its folder there, and may you write to it?")

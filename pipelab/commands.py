@@ -1,4 +1,4 @@
-"""Commands: what the command line does, once its arguments are read. Each returns the exit status."""
+"""Commands: what the command line does once its arguments are read. Each returns the exit status."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from .ir import Schedule, to_csv
 from .profiler import load_profile
 from .schedules import build
 from .simulator import Costs, simulate
+from .table import Table
 from .timeline import Timeline, to_chrome_trace
 
-OK, FAILED = 0, 1
+OK, FAILED, BAD_ARGUMENTS = range(3)  # exit statuses
 
 
 def _schedule(options: argparse.Namespace) -> Schedule:
@@ -30,20 +31,10 @@ def do_table(options: argparse.Namespace) -> int:
 
 
 def do_simulate(options: argparse.Namespace) -> int:
-    costs = Costs(
-        options.forward,
-        options.backward_input,
-        options.backward_weight,
-        overlapped=options.overlapped,
-        latency=options.latency,
-    )
-    timeline = simulate(_schedule(options), costs)
-    figures = {
-        "makespan": timeline.makespan,
-        "bubble_fraction": timeline.bubble_fraction,
-        "bubble_over_ideal": timeline.bubble_over_ideal,
-        "peak_activations": list(timeline.peak_activations),
-    }
+    one_by_one = options.forward, options.backward_input, options.backward_weight
+    timeline = simulate(_schedule(options), Costs(*one_by_one, overlapped=options.overlapped, latency=options.latency))
+    names = ("makespan", "bubble_fraction", "bubble_over_ideal", "peak_activations")
+    figures = {name: getattr(timeline, name) for name in names}
     _write(options, timeline, timeline)
     _print(options, timeline, figures, [])
     return OK
@@ -60,15 +51,8 @@ def do_run(options: argparse.Namespace) -> int:
     try:
         # What ranks print is not what this command prints: --json promises one object on stdout.
         with contextlib.redirect_stdout(sys.stderr):
-            result = run(
-                schedule,
-                steps=options.steps,
-                pace=pace,
-                device=options.device,
-                seed=options.seed,
-                timeout=options.timeout,
-                progress=show,
-            )
+            chosen = {name: getattr(options, name) for name in ("steps", "device", "seed", "timeout")}
+            result = run(schedule, pace=pace, progress=show, **chosen)
     except KeyboardInterrupt:
         print("pipelab: interrupted; all ranks are stopped", file=sys.stderr)
         return FAILED
@@ -97,15 +81,13 @@ def _account(result: Any) -> list[str]:
         f"on {result.device} over {result.backend}",
     ]
     if diverged := [(step, loss) for step, loss in enumerate(result.losses) if not math.isfinite(loss)]:
-        lines.append(
-            "THE LOSS of step {} is {}: training diverged, and there is nothing to compare".format(*diverged[0])
-        )
+        step, loss = diverged[0]
+        lines.append(f"THE LOSS of step {step} is {loss}: training diverged, and there is nothing to compare")
     if result.paced:
         lines.append(f"paced; work was late by at most {result.lateness_ms:.1f} ms")
         if not result.valid:
-            lines.append(
-                "NOT VALID as a timing: the cores could not keep the pace. Use a larger --pace-ms or fewer ranks."
-            )
+            advice = "Use a larger --pace-ms or fewer ranks."
+            lines.append(f"NOT VALID as a timing: the cores could not keep the pace. {advice}")
     return lines
 
 
@@ -123,21 +105,14 @@ def do_eplb(options: argparse.Namespace) -> int:
     load = read_load(options.loads)
     previous = None if options.previous is None else Plan.from_json(options.previous.read_text())
     policy = options.policy or ("incremental" if previous else "greedy")
-    plan = rebalance(
-        load,
-        options.replicas,
-        options.gpus,
-        options.nodes,
-        options.groups,
-        policy,
-        previous if policy == "incremental" else None,
-        max_moved=options.max_moved,
-    )
+    sizes = options.replicas, options.gpus, options.nodes, options.groups
+    start = previous if policy == "incremental" else None
+    plan = rebalance(load, *sizes, policy, start, max_moved=options.max_moved)
     figures = {name: getattr(plan, name).tolist() for name in ("balancedness", "attainable", "gpu_load")}
     if previous:
         figures["moves"] = plan.moves(previous).tolist()
     if options.plot:
-        from .show.plots.plan_plots import plot_plan
+        from .show import plot_plan
 
         plot_plan(plan, before=previous).savefig(options.plot, dpi=170)
     if options.json:
@@ -173,22 +148,19 @@ def _print(options: argparse.Namespace, timeline: Timeline, figures: dict[str, A
         chosen = {"schedule": options.schedule, "ranks": options.ranks, "microbatches": options.microbatches}
         print(json.dumps(_finite({**chosen, **figures}), allow_nan=False))
         return
-    from .show.figures import figures_table
     from .show.backends.terminal import text_timeline
+    from .show.figures import figures_table
 
     print(text_timeline(timeline, width=_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     print()
-    for name, value in figures_table(timeline):
-        print(f"{name:<31} {value}")
-    for line in account:
-        print(line)
+    print(Table(figures_table(timeline), notes=account))
 
 
 def _finite(value: Any) -> Any:
     """JSON has no NaN and no infinity: null."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -207,10 +179,8 @@ class _Progress:
         print("starting ranks, some seconds the first time …", end="", file=sys.stderr, flush=True)
 
     def __call__(self, progress: Any) -> None:
-        line = f"{progress.fraction:4.0%}  " + "  ".join(
-            f"{rank}: {where}" for rank, where in enumerate(progress.where)
-        )
-        print("\r\x1b[K" + line[: _width() - 1], end="", file=sys.stderr, flush=True)
+        places = "  ".join(f"{rank}: {where}" for rank, where in enumerate(progress.where))
+        self.clear(f"{progress.fraction:4.0%}  {places}"[: _width() - 1])
 
-    def clear(self) -> None:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    def clear(self, line: str = "") -> None:
+        print("\r\x1b[K" + line, end="", file=sys.stderr, flush=True)

@@ -14,6 +14,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]):
+    """Runs `pipelab` with arguments in this process: (exit status, stdout, stderr)."""
+    from pipelab.cli import main
+
+    def run_command(*arguments: object) -> tuple[int, str, str]:
+        try:
+            status = main([*map(str, arguments)])
+        except SystemExit as end:  # argparse's way
+            status = int(end.code or 0)
+        return status, *capsys.readouterr()
+
+    return run_command
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A lesson is executed once: in the browser, if that is tested, too, and there is one. The first is executed twice.
 

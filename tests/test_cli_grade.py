@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from pipelab.cli import main
 from tests.course.handed import ZERO_BUBBLE, hand_in, write
 
 NAME = "fill-the-bubbles"
@@ -14,17 +14,8 @@ SLOW = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    """Runs a command in this process: (exit status, stdout, stderr)."""
-
-    def run_command(*arguments: object) -> tuple[int, str, str]:
-        try:
-            status = main(["grade", *map(str, arguments)])
-        except SystemExit as end:  # argparse's way
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return run_command
+def command(command):
+    return partial(command, "grade")
 
 
 def test_one_hand_in(command, tmp_path) -> None:

@@ -15,7 +15,6 @@ import pytest
 import torch
 
 from pipelab import SCHEDULES, Costs, build, from_chrome_trace, from_csv, gpipe, run, simulate, to_csv
-from pipelab.cli import main
 from pipelab.commands import _account, _finite
 from tests.ranks.drivers import descendants
 
@@ -34,20 +33,6 @@ RUN = SIMULATED | {
 }
 #: Fits every schedule: an even number of ranks, a multiple of it as micro-batches.
 SMALL = ["--ranks", "2", "--microbatches", "4"]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    """Runs a command in this process: (exit status, stdout, stderr)."""
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        try:
-            status = main(arguments)
-        except SystemExit as end:  # argparse's way
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return run_command
 
 
 def pipelab(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipelab.cli import main
 from pipelab.eplb import Plan, drifting, rebalance
 
 ROOT = Path(__file__).parents[1]
@@ -19,17 +19,8 @@ WINDOWS = drifting(2, 3, 32, seed=0)
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    """Runs the command in this process: (exit status, stdout, stderr)."""
-
-    def run_command(*arguments: object) -> tuple[int, str, str]:
-        try:
-            status = main(["eplb", *map(str, arguments)])
-        except SystemExit as end:  # argparse's way
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return run_command
+def command(command):
+    return partial(command, "eplb")
 
 
 @pytest.fixture
