@@ -3,7 +3,8 @@
 from .action import Action
 from .check import Problem, ScheduleError, check, require_valid
 from .lower import lower
-from .placement import Placement, at_least, bidirectional, counted, linear, looped, v_shape
+from .numbers import at_least, counted
+from .placement import Placement, bidirectional, linear, looped, v_shape
 from .schedule import Schedule, forward_only, from_csv, require_schedule, to_csv
 
 __all__ = [

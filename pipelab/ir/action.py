@@ -18,12 +18,19 @@ _PAIR = re.compile(r"\(([^;()]+);([^;()]+)\)OVERLAP_F_B")
 class Action(NamedTuple):
     """One action of one rank. It prints as PyTorch prints it: ``2F3`` is stage 2, forward, micro-batch 3.
 
-    kind        ``F`` forward · ``I`` backward for the input · ``W`` backward for the weights · ``B`` both at once ·
-                ``OVERLAP_F_B`` a forward and a backward run as one · ``SEND_F RECV_F SEND_B RECV_B`` messages
-                (``2RECV_F3``: stage 2 receives its input, the activation of micro-batch 3).
-    stage, microbatch   counted from 0; of an overlapped pair, those of its forward.
-    parts       the two actions of an overlapped pair, else empty.
+    Parameters
+    ----------
+    kind : str
+        ``F`` forward · ``I`` backward for the input · ``W`` backward for the weights · ``B`` both at once ·
+        ``OVERLAP_F_B`` a forward and a backward run as one · ``SEND_F RECV_F SEND_B RECV_B`` messages
+        (``2RECV_F3``: stage 2 receives its input, the activation of micro-batch 3).
+    stage, microbatch : int
+        Counted from 0; of an overlapped pair, those of its forward.
+    parts : tuple of Action
+        The two actions of an overlapped pair, else empty.
 
+    Examples
+    --------
     >>> Action("F", 2, 3), str(Action.parse("(0F7;3B2)OVERLAP_F_B"))
     (2F3, '(0F7;3B2)OVERLAP_F_B')
     """
@@ -43,7 +50,7 @@ class Action(NamedTuple):
 
     @property
     def computes(self) -> tuple[Action, ...]:
-        """The plain compute actions in it: the pair's two, itself, or none for a message."""
+        """The plain compute actions in it: a pair's two, or itself; none for a message."""
         return self.parts or (() if self.kind in MESSAGES else (self,))
 
     @property

@@ -16,13 +16,27 @@ from .schedule import Schedule, require_schedule
 class Problem:
     """One thing that is wrong with a schedule.
 
-    code       "unknown" (no such stage, micro-batch or action here) · "duplicate" · "misplaced" (on the wrong rank) ·
-               "missing" · "order" (before something that the same rank does later) · "deadlock" (waits for ever) ·
-               "message" (a send without its receive, or in another order)
-    rank       where; of a missing action, where it belongs
-    action     the action that is wrong
-    waits_for  what it waits for, where that is the problem
-    message    the same in one sentence
+    Attributes
+    ----------
+    code : str
+        "unknown" (no such stage, micro-batch or action here) · "duplicate" · "misplaced" (on the wrong rank) ·
+        "missing" · "order" (before something that the same rank does later) · "deadlock" (waits for ever) ·
+        "message" (a send without its receive, or in another order)
+    rank : int
+        Where; for a missing action, where it belongs.
+    action : Action
+        The action that is wrong.
+    message : str
+        The same in one sentence.
+    waits_for : Action, optional
+        What it waits for, where that is the problem.
+
+    Examples
+    --------
+    >>> from pipelab.ir import from_csv
+    >>> (problem,) = check(from_csv("0F0\\n1F0,1B0"))
+    >>> problem.code, problem.rank, problem.action
+    ('missing', 0, 0B0)
     """
 
     code: str
@@ -36,7 +50,16 @@ class Problem:
 
 
 class ScheduleError(ValueError):
-    """A schedule that can't run. `problems` holds every reason."""
+    """A schedule that can't run. `problems` holds every reason.
+
+    Examples
+    --------
+    >>> from pipelab.ir import from_csv
+    >>> require_valid(from_csv("0F0\\n1F0,1B0"))
+    Traceback (most recent call last):
+    pipelab.ir.check.ScheduleError: schedule 'csv' can't run: 1 problem
+      - rank 0 never does 0B0
+    """
 
     def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
         super().__init__(name, problems)
@@ -51,11 +74,13 @@ class ScheduleError(ValueError):
 
 
 def check(schedule: Schedule) -> tuple[Problem, ...]:
-    """Every problem of a schedule; none if it is complete, ordered and free of deadlock.
+    """List every problem of a schedule: none if it is complete, ordered and free of deadlock.
 
     Takes time linear in the number of actions, whatever the schedule; it always ends.
 
-    >>> from pipelab.ir import Schedule, from_csv
+    Examples
+    --------
+    >>> from pipelab.ir import from_csv
     >>> [str(problem) for problem in check(from_csv("0F0,0B0\\n1B0,1F0"))]
     ['rank 1 does 1B0 before 1F0, which it needs']
     """
@@ -69,7 +94,13 @@ def check(schedule: Schedule) -> tuple[Problem, ...]:
 
 
 def require_valid(schedule: Schedule) -> None:
-    """Raise ScheduleError if `check` finds anything."""
+    """Raise ScheduleError if `check` finds anything.
+
+    Examples
+    --------
+    >>> from pipelab.ir import from_csv
+    >>> require_valid(from_csv("0F0,0B0\\n1F0,1B0"))
+    """
     if problems := check(schedule):
         raise ScheduleError(schedule.name, problems)
 

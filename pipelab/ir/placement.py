@@ -5,17 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from .numbers import at_least
+
 
 @dataclass(frozen=True)
 class Placement:
     """Which rank holds each stage. Every micro-batch follows one route; a bidirectional pipeline has two.
 
-    kind    "linear", "looped", "v", "bidirectional", or "custom"
-    routes  ``routes[route][stage]`` is a rank. Micro-batches are dealt to the routes in equal consecutive blocks:
-            with two routes, the first half takes route 0 and the second half route 1.
+    Parameters
+    ----------
+    kind : str
+        "linear", "looped", "v", "bidirectional" or "custom".
+    routes : tuple of tuples of int
+        ``routes[route][stage]`` is a rank. Micro-batches are dealt to the routes in equal consecutive blocks: with two
+        routes, the first half takes route 0 and the second half route 1.
 
-    >>> bidirectional(4).routes
-    ((0, 1, 2, 3), (3, 2, 1, 0))
+    Raises
+    ------
+    ValueError
+        For routes of different lengths, and where a rank between 0 and the largest holds no stage.
+
+    Examples
+    --------
+    >>> placement = Placement("custom", ((0, 1, 1, 0),))
+    >>> placement.num_ranks, placement.stages_of(1), placement.rank_of(3, microbatch=0, num_microbatches=4)
+    (2, (1, 2), 0)
     """
 
     kind: str
@@ -56,39 +70,47 @@ class Placement:
 
 
 def linear(ranks: int) -> Placement:
-    """Stage s on rank s. ValueError for fewer than one rank."""
+    """Stage s on rank s.
+
+    Examples
+    --------
+    >>> linear(4).routes
+    ((0, 1, 2, 3),)
+    """
     return Placement("linear", (tuple(range(at_least(1, ranks, "ranks"))),))
 
 
 def looped(ranks: int, chunks: int) -> Placement:
-    """Stage s on rank s mod P: V = `chunks` stages a rank (interleaved; Megatron, arXiv 2104.04473)."""
+    """Stage s on rank s mod P: V = `chunks` stages a rank, as in interleaved 1F1B (Megatron-LM, arXiv 2104.04473).
+
+    Examples
+    --------
+    >>> looped(2, 3).routes
+    ((0, 1, 0, 1, 0, 1),)
+    """
     at_least(1, ranks, "ranks")
     return Placement("looped", (tuple(range(ranks)) * at_least(1, chunks, "chunks"),))
 
 
 def v_shape(ranks: int) -> Placement:
-    """Two stages a rank: down the ranks and back, so that rank 0 holds first and last (ZB-V, arXiv 2405.15362)."""
+    """Two stages a rank: down the ranks and back, so that rank 0 holds first and last (ZB-V, arXiv 2405.15362).
+
+    Examples
+    --------
+    >>> v_shape(3).routes
+    ((0, 1, 2, 2, 1, 0),)
+    """
     down = tuple(range(at_least(1, ranks, "ranks")))
     return Placement("v", (down + down[::-1],))
 
 
 def bidirectional(ranks: int) -> Placement:
-    """Two routes, two copies of every stage: down (stage s on rank s) and up (on rank P-1-s), as in DualPipe."""
+    """Two routes, two copies of every stage: down (stage s on rank s) and up (on rank P-1-s), as in DualPipe.
+
+    Examples
+    --------
+    >>> bidirectional(4).routes
+    ((0, 1, 2, 3), (3, 2, 1, 0))
+    """
     down = tuple(range(at_least(1, ranks, "ranks")))
     return Placement("bidirectional", (down, down[::-1]))
-
-
-def counted(count: int, what: str) -> str:
-    """A number of things in words: "1 rank", "8 micro-batches"."""
-    return f"{count} {what}" + ("" if count == 1 else "es" if what.endswith("ch") else "s")
-
-
-def at_least(least: int, value: int, what: str) -> int:
-    """`value` if it is a whole number and at least `least`, else a ValueError that names it."""
-    try:
-        whole = value.__index__()
-    except AttributeError:
-        raise ValueError(f"{what} must be a whole number; got {value!r}") from None
-    if whole < least:
-        raise ValueError(f"{what} must be at least {least}; got {value}")
-    return whole

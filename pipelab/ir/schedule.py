@@ -8,7 +8,8 @@ from functools import cached_property
 from itertools import chain
 
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
-from .placement import Placement, at_least, bidirectional, counted, linear, looped, v_shape
+from .numbers import at_least, counted
+from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]
 
@@ -17,11 +18,29 @@ Program = tuple[Action, ...]
 class Schedule:
     """What every rank does, in order. Immutable, hashable, picklable; prints as a table.
 
-    programs   one tuple of actions per rank
-    training   False: forward only, so that no backward is missing
+    A Schedule may be wrong; :func:`pipelab.ir.check` says how.
 
-    A Schedule may be wrong; :func:`pipelab.ir.check` says how. ValueError only where it has no meaning at all: no
-    micro-batches, not one program per rank, or something in a program that is no Action.
+    Parameters
+    ----------
+    name : str
+    placement : Placement
+    num_microbatches : int
+    programs : tuple of tuples of Action
+        One per rank.
+    training : bool
+        False: forward only, so that no backward is missing.
+
+    Raises
+    ------
+    ValueError
+        Only where it has no meaning at all: no micro-batches, not one program per rank, or something in a program that
+        is not an Action.
+
+    Examples
+    --------
+    >>> print(Schedule("one rank", linear(1), 1, [[Action("F", 0, 0), Action("B", 0, 0)]]))
+    one rank: 1 rank, 1 stage, 1 micro-batch
+    rank 0  0F0 0B0
     """
 
     name: str
@@ -73,16 +92,25 @@ class Schedule:
 
 
 def require_schedule(value: object) -> None:
-    """ValueError for what is no Schedule: its name in text, say."""
+    """ValueError for anything but a Schedule: its name, say.
+
+    Examples
+    --------
+    >>> require_schedule("gpipe")
+    Traceback (most recent call last):
+    ValueError: the schedule must be a Schedule, such as gpipe(4, 8); got 'gpipe'
+    """
     if not isinstance(value, Schedule):
         raise ValueError(f"the schedule must be a Schedule, such as gpipe(4, 8); got {value!r}")
 
 
 def forward_only(schedule: Schedule) -> Schedule:
-    """The same schedule without its backwards, for inference: forwards in their order, of a pair its forward.
+    """The same schedule without its backwards, for inference: the forwards, and those in pairs, in their order.
 
-    What was right stays right: a forward needs forwards only, and they keep their order on every rank.
+    A valid schedule stays valid: a forward needs forwards only, and they keep their order on every rank.
 
+    Examples
+    --------
     >>> from pipelab.schedules import one_f_one_b
     >>> print(forward_only(one_f_one_b(2, 3)))
     1f1b, forward only: 2 ranks, 2 stages, 3 micro-batches
@@ -100,16 +128,35 @@ def forward_only(schedule: Schedule) -> Schedule:
 
 
 def to_csv(schedule: Schedule) -> str:
-    """One line per rank, actions separated by commas: torch.distributed.pipelining's compute-only format."""
+    """One line per rank, actions separated by commas: torch.distributed.pipelining's compute-only format.
+
+    Examples
+    --------
+    >>> from pipelab import gpipe
+    >>> to_csv(gpipe(2, 1))
+    '0F0,0B0\\n1F0,1B0\\n'
+    """
     return "".join(",".join(map(str, program)) + "\n" for program in schedule.programs)
 
 
 def from_csv(text: str, name: str = "csv") -> Schedule:
-    """Read torch's compute-only CSV (empty cells are skipped). Placement and micro-batches are found from the actions.
+    """Read torch's compute-only CSV; placement and number of micro-batches are found from the actions.
 
-    ValueError names the line of what is no action, and says so where micro-batches follow routes that no placement has,
-    or where a stage's or micro-batch's number is larger than all the actions there are could need.
+    Parameters
+    ----------
+    text : str
+        One line per rank; empty cells are skipped.
+    name : str
+        Of the schedule.
 
+    Raises
+    ------
+    ValueError
+        For a cell that is not an action (with its line), for micro-batches that follow routes of no placement, and for
+        a stage or micro-batch whose number is larger than the number of actions.
+
+    Examples
+    --------
     >>> print(from_csv("0F0,0B0\\n1F0,1B0"), end="")
     csv: 2 ranks, 2 stages, 1 micro-batch
     rank 0  0F0 0B0

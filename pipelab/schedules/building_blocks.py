@@ -1,14 +1,11 @@
-"""What schedules with phases are written in: streams of actions, taken in turns."""
+"""What schedules are written in: streams of actions, taken in turns."""
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial, wraps
+from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, islice, repeat
-from typing import ParamSpec
 
-from ..ir import Action, Schedule
-
-P = ParamSpec("P")
+from ..ir import Action
+from ..ir.action import OVERLAP
 
 _action = partial(tuple.__new__, Action)  # in half the time of Action(...), on which a large schedule spends most
 
@@ -23,21 +20,7 @@ def turns(count: int, *streams: Iterator[Action]) -> Iterator[Action]:
     return chain.from_iterable(islice(zip(*streams, strict=False), count))
 
 
-def all_at_once(build: Callable[P, Schedule]) -> Callable[P, Schedule]:
-    """Garbage collection waits until the schedule is built.
-
-    It would look through its many new actions again and again, for two thirds of the time at 64 ranks and 512
-    micro-batches, and none of them is garbage.
-    """
-
-    @wraps(build)
-    def built(*args: P.args, **kwargs: P.kwargs) -> Schedule:
-        if not gc.isenabled():  # another thread builds one, too, or the user wants none
-            return build(*args, **kwargs)
-        gc.disable()
-        try:
-            return build(*args, **kwargs)
-        finally:
-            gc.enable()
-
-    return built
+def pairs(forwards: Iterator[Action], backwards: Iterator[Action]) -> Iterator[Action]:
+    """Each forward overlapped with the backward beside it."""
+    for pair in zip(forwards, backwards, strict=False):
+        yield _action((OVERLAP, *pair[0][1:3], pair))

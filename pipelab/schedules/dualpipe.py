@@ -3,24 +3,44 @@
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 from ..ir import Action, Schedule, at_least, bidirectional, counted
-from ..ir.action import OVERLAP
-from .building_blocks import all_at_once, stream, turns
+from .building_blocks import pairs, stream, turns
+from .closed_form import StageCosts, Theory
+from .registry import register
+
+FORMULAS = {"bubble": "k·(F&B - W - min(I, W)) + max(k·F, k·I-F)", "published bubble": "k·(F&B+B-3·W)"}
+ASSUMES = (
+    "F&B lies between the longer of F and B, and F+B. The bubble is that of the ranks in the middle, which are idle "
+    "longest; the published one is the same where F = I ≥ W."
+)
 
 
-@all_at_once
 def dualpipe(ranks: int, microbatches: int) -> Schedule:
-    """DualPipe (DeepSeek-V3, arXiv 2412.19437): half of the micro-batches go down the ranks, the other half up.
+    """Half of the micro-batches go down the ranks, the other half up.
 
     Every rank holds a stage of each direction, so that every parameter is there twice, and at most P+1 activations. In
     the steady phase each forward is overlapped with a backward of the other direction (F&B). Bubble (P/2-1)(F&B+B-3W)
-    where F = I = W. ValueError unless P is even, and M even and at least 2P.
+    where F = I = W.
 
+    Parameters
+    ----------
+    ranks : int
+        P, an even number.
+    microbatches : int
+        M, an even number of at least 2P.
+
+    Examples
+    --------
     >>> for program in dualpipe(2, 4).programs:
     ...     print(*program)
     0F0 1F2 0F1 1B2 (1F3;0B0)OVERLAP_F_B 1B3 0I1 0W1
     0F2 1F0 0F3 1B0 (1F1;0B2)OVERLAP_F_B 1B1 0I3 0W3
+
+    References
+    ----------
+    DeepSeek-V3, arXiv 2412.19437; deepseek-ai/DualPipe on GitHub, dualpipe.py.
     """
     placement = bidirectional(ranks)
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
@@ -35,7 +55,7 @@ def dualpipe(ranks: int, microbatches: int) -> Schedule:
 
 
 def require_sizes(ranks: int, microbatches: int) -> None:
-    """ValueError for what DualPipe is not made for, with the nearest that it is."""
+    """ValueError for sizes that DualPipe is not made for, with the nearest that it is."""
     _require_even("ranks", ranks, "the second half of them mirrors the first")
     require_full("DualPipe", ranks, microbatches)
     _require_even("micro-batches", microbatches, "as many go up as down")
@@ -55,19 +75,24 @@ def _require_even(what: str, count: int, why: str) -> None:
 
 
 def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[Action, ...], ...]:
-    """A rank's program in the eight phases of DeepSeek's DualPipe, which DualPipeV shares, one after the other.
+    """A rank's program in the eight phases of DualPipe and DualPipeV, one after the other; DeepSeek calls them steps.
 
-    half        ranks on the way from where micro-batches enter to the middle (of DualPipeV: to the fold)
-    depth       of this rank on that way: 0 where they enter, half - 1 in the middle
-    near, far   the micro-batches that come to this rank before the middle, for stage `depth`, and those that come after
-                it, for stage 2·half - 1 - depth
+    Parameters
+    ----------
+    half : int
+        Ranks on the way from where micro-batches enter to the middle (of DualPipeV: to the fold).
+    depth : int
+        Of this rank on that way: 0 where they enter, half - 1 in the middle.
+    near, far : range
+        The micro-batches that come to this rank before the middle, for stage `depth`, and those that come after it,
+        for stage 2·half - 1 - depth.
     """
     deeper = half - 1 - depth  # ranks between this one and the middle
     f0, b0 = stream("F", depth, near), stream("B", depth, near)
     f1, b1 = stream("F", 2 * half - 1 - depth, far), stream("B", 2 * half - 1 - depth, far)
     late: deque[Action] = deque()  # weight gradients put off
     i0, i1, w = _split(b0, late), _split(b1, late), iter(late.popleft, None)
-    f0b1, f1b0 = map(_overlapped, f0, b1), map(_overlapped, f1, b0)
+    f0b1, f1b0 = pairs(f0, b1), pairs(f1, b0)
     phases = (
         # 1, 2. Micro-batches of one direction come in, then of both.
         turns(2 * deeper, f0),
@@ -97,5 +122,53 @@ def _split(backwards: Iterator[Action], late: deque[Action]) -> Iterator[Action]
         yield Action("I", stage, microbatch)
 
 
-def _overlapped(forward: Action, backward: Action) -> Action:
-    return Action(OVERLAP, forward.stage, forward.microbatch, (forward, backward))
+def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
+    """Published: bubble (P/2-1)(F&B+B-3W), two copies of the parameters, P+1 activations (arXiv 2412.19437).
+
+    That bubble is exact where F = I = W, and still where F = I > W. In general the middle ranks idle
+    k(F&B-W-min(I,W)) + max(kF, kI-F) with k = P/2-1, which may be more or less; ranks nearer to the ends have fewer
+    overlapped pairs, so more to do. ValueError for sizes that DualPipe is not made for, and F&B shorter than F or B.
+    """
+    require_sizes(ranks, microbatches)
+    makespan, idle, published = idle_in_eight_phases(ranks // 2, microbatches // 2, costs)
+    return Theory(
+        makespan=makespan,
+        idle=(*idle, *reversed(idle)),
+        published_bubble=published,
+        peak_activations=(ranks + 1,) * ranks,
+        parameters=2,
+        messages=2 * microbatches * (ranks - 1),
+        formulas={
+            "makespan": "(P+1)·(F+B) + (M-P-1)·F&B + bubble",
+            **FORMULAS,
+            "k": "P/2-1",
+            "peak activations": "P+1",
+            "messages": "2·M·(P-1)",
+        },
+        assumes=ASSUMES,
+    )
+
+
+def idle_in_eight_phases(half: int, microbatches: int, costs: StageCosts) -> tuple[Any, tuple[Any, ...], Any]:
+    """Makespan, idle time from the end to the middle, and published bubble.
+
+    half           ranks from the end to the middle, or the fold
+    microbatches   that come in at this end
+    """
+    f, b, i, w, overlapped = costs
+    if overlapped < max(f, b):
+        raise ValueError(
+            f"an overlapped pair takes {overlapped}, less than its {'forward' if f > b else 'backward'} alone, "
+            f"{max(f, b)}: then the closed form does not hold"
+        )
+    k = half - 1
+    bubble = k * (overlapped - w - min(i, w)) + max(k * f, k * i - f)
+    busy = []
+    for depth in range(half):
+        each = 2 * microbatches - 3 * half + depth + (depth < k)  # pairs
+        busy.append((2 * microbatches - each) * costs.both + each * overlapped)
+    makespan = busy[k] + bubble
+    return makespan, tuple(makespan - work for work in busy), k * (overlapped + i - 2 * w)
+
+
+register("dualpipe", dualpipe, closed_form=closed_form, lesson=6, stages_per_rank=2, middle=lambda ranks: ranks // 2 - 1)

@@ -1,19 +1,64 @@
 """GPipe: all forwards, then all backwards."""
 
-from ..ir import Action, Schedule, at_least, linear
+from typing import Any
+
+from ..ir import Schedule, at_least, linear
+from .building_blocks import stream
+from .closed_form import StageCosts, Theory
+from .registry import register
 
 
 def gpipe(ranks: int, microbatches: int) -> Schedule:
-    """All micro-batches forward, then all backward, in the same order (Huang et al., arXiv 1811.06965).
+    """All micro-batches forward, then all backward, in the same order.
 
-    Bubble (P-1)(F+B) whatever M; every rank holds M activations. ValueError for fewer than one rank or micro-batch.
+    Bubble (P-1)(F+B), whatever M; every rank holds M activations.
 
+    Parameters
+    ----------
+    ranks, microbatches : int
+        P and M, each at least 1.
+
+    Examples
+    --------
     >>> print(gpipe(2, 2))
     gpipe: 2 ranks, 2 stages, 2 micro-batches
     rank 0  0F0 0F1 0B0 0B1
     rank 1  1F0 1F1 1B0 1B1
+
+    References
+    ----------
+    Huang et al., arXiv 1811.06965.
     """
     placement = linear(ranks)
-    at_least(1, microbatches, "micro-batches")
-    programs = (tuple(Action(kind, rank, m) for kind in "FB" for m in range(microbatches)) for rank in range(ranks))
+    every = range(at_least(1, microbatches, "micro-batches"))
+    programs = ((*stream("F", rank, every), *stream("B", rank, every)) for rank in range(ranks))
     return Schedule("gpipe", placement, microbatches, tuple(programs))
+
+
+def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
+    """Bubble (P-1)(F+B), M activations (arXiv 1811.06965)."""
+    return filled_once(ranks, microbatches, costs, peak_activations=(microbatches,) * ranks, peak="M")
+
+
+def filled_once(ranks: int, microbatches: int, costs: StageCosts, peak: str, **more: Any) -> Theory:
+    """The pipeline fills and empties once, over P stages."""
+    bubble = (ranks - 1) * costs.both
+    return Theory(
+        makespan=microbatches * costs.both + bubble,
+        idle=(bubble,) * ranks,
+        published_bubble=bubble,
+        parameters=1,
+        messages=2 * microbatches * (ranks - 1),
+        formulas={
+            "makespan": "(M+P-1)·(F+B)",
+            "bubble": "(P-1)·(F+B)",
+            "published bubble": "(P-1)·(F+B)",
+            "peak activations": peak,
+            "messages": "2·M·(P-1)",
+        },
+        assumes="Nothing else.",
+        **more,
+    )
+
+
+register("gpipe", gpipe, closed_form=closed_form, lesson=2)

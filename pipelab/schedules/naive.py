@@ -1,19 +1,53 @@
 """Naive: one micro-batch through all stages and back, then the next."""
 
-from ..ir import Action, Schedule, at_least, linear
+from ..ir import Schedule, at_least, linear
+from .building_blocks import stream, turns
+from .closed_form import StageCosts, Theory
+from .registry import register
 
 
 def naive(ranks: int, microbatches: int) -> Schedule:
     """Model parallelism without a pipeline: only one rank works at any time.
 
-    Makespan M·P·(F+B), bubble (P-1)/P. ValueError for fewer than one rank or micro-batch.
+    Makespan M·P·(F+B), of which each rank idles (P-1)/P.
 
+    Parameters
+    ----------
+    ranks, microbatches : int
+        P and M, each at least 1.
+
+    Examples
+    --------
     >>> print(naive(2, 2))
     naive: 2 ranks, 2 stages, 2 micro-batches
     rank 0  0F0 0B0 0F1 0B1
     rank 1  1F0 1B0 1F1 1B1
     """
     placement = linear(ranks)
-    at_least(1, microbatches, "micro-batches")
-    programs = (tuple(Action(kind, rank, m) for m in range(microbatches) for kind in "FB") for rank in range(ranks))
+    every = range(at_least(1, microbatches, "micro-batches"))
+    programs = (tuple(turns(len(every), stream("F", r, every), stream("B", r, every))) for r in range(ranks))
     return Schedule("naive", placement, microbatches, tuple(programs))
+
+
+def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
+    """One micro-batch at a time: makespan M·P·(F+B)."""
+    bubble = microbatches * (ranks - 1) * costs.both
+    return Theory(
+        makespan=microbatches * ranks * costs.both,
+        idle=(bubble,) * ranks,
+        published_bubble=bubble,
+        peak_activations=(1,) * ranks,
+        parameters=1,
+        messages=2 * microbatches * (ranks - 1),
+        formulas={
+            "makespan": "M·P·(F+B)",
+            "bubble": "M·(P-1)·(F+B)",
+            "published bubble": "M·(P-1)·(F+B)",
+            "peak activations": "1",
+            "messages": "2·M·(P-1)",
+        },
+        assumes="Nothing else.",
+    )
+
+
+register("naive", naive, closed_form=closed_form, lesson=1)

@@ -1,18 +1,35 @@
 """1F1B: one forward, one backward, so that no rank holds more activations than it must."""
 
+from itertools import chain
+
 from ..ir import Action, Schedule, at_least, linear
+from .building_blocks import stream, turns
+from .closed_form import StageCosts, Theory
+from .gpipe import filled_once
+from .registry import register
 
 
 def one_f_one_b(ranks: int, microbatches: int) -> Schedule:
-    """PipeDream-Flush (Narayanan et al., arXiv 2006.09503), the non-interleaved 1F1B of Megatron-LM (arXiv 2104.04473).
+    """PipeDream-Flush, the non-interleaved 1F1B of Megatron-LM.
 
     Rank r warms up with P-1-r forwards, then alternates one forward and one backward, then drains. GPipe's bubble,
-    (P-1)(F+B), but at most min(P-r, M) activations on rank r. ValueError for fewer than one rank or micro-batch.
+    (P-1)(F+B), but at most min(P-r, M) activations on rank r.
 
+    Parameters
+    ----------
+    ranks, microbatches : int
+        P and M, each at least 1.
+
+    Examples
+    --------
     >>> print(one_f_one_b(2, 3))
     1f1b: 2 ranks, 2 stages, 3 micro-batches
     rank 0  0F0 0F1 0B0 0F2 0B1 0B2
     rank 1  1F0 1B0 1F1 1B1 1F2 1B2
+
+    References
+    ----------
+    Narayanan et al., arXiv 2006.09503; Megatron-LM: arXiv 2104.04473.
     """
     placement = linear(ranks)
     at_least(1, microbatches, "micro-batches")
@@ -21,9 +38,15 @@ def one_f_one_b(ranks: int, microbatches: int) -> Schedule:
 
 
 def _program(rank: int, ranks: int, microbatches: int) -> tuple[Action, ...]:
-    forward = [Action("F", rank, m) for m in range(microbatches)]
-    backward = [Action("B", rank, m) for m in range(microbatches)]
+    forward, backward = (stream(kind, rank, range(microbatches)) for kind in "FB")
     warmup = min(ranks - 1 - rank, microbatches)
-    steady = zip(forward[warmup:], backward, strict=False)
-    drain = backward[microbatches - warmup :]
-    return (*forward[:warmup], *(action for pair in steady for action in pair), *drain)
+    return tuple(chain(turns(warmup, forward), turns(microbatches - warmup, forward, backward), backward))
+
+
+def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
+    """GPipe's bubble, but min(P-r, M) activations on rank r (arXiv 2006.09503)."""
+    held = tuple(min(ranks - rank, microbatches) for rank in range(ranks))
+    return filled_once(ranks, microbatches, costs, peak_activations=held, peak="min(P-r, M)")
+
+
+register("1f1b", one_f_one_b, closed_form=closed_form, lesson=3)

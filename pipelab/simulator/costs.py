@@ -5,41 +5,51 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from fractions import Fraction
 from statistics import median
 from typing import Any, Literal
 
 from ..ir import Schedule, at_least
 from ..ir.action import OVERLAP
+from ..ir.numbers import divided, nonnegative, plain
 from ..timeline import Timeline
+from .recorded_segments import recorded_segments
 
 Cost = Any  # a number (int, float, Fraction), or a sequence of one per stage
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What actions and messages cost, in any one unit of time (of milliseconds, where it paces a real run).
+    """What actions and messages cost, in one unit of time of your choice (milliseconds, where they pace a real run).
 
-    forward, backward_input, backward_weight
-        Computation of F, I and W. B costs I + W. A number, or one per stage. Whole numbers and Fractions stay exact.
-    forward_comm, backward_input_comm, backward_weight_comm
-        Communication inside the action (tensor or expert parallel), after its computation. Occupies the rank.
-    overlapped
-        Duration of an overlapped pair, a number or one per stage (of its forward). None: the larger of the two actions'
-        summed computation and summed communication.
-    latency, bandwidth, message_bytes
-        A message between two ranks takes latency + message_bytes / bandwidth; bandwidth in bytes per unit of time, None
-        or inf for infinite. message_bytes: a number, or one per boundary (entry s: between stages s and s+1). Links are
-        never shared: messages don't slow each other down. The quotient is a float, unless one of the two is a Fraction.
-    blocking_sends
+    Parameters
+    ----------
+    forward, backward_input, backward_weight : number, or sequence of one per stage
+        Computation of F, I and W. B costs I + W. Whole numbers and Fractions stay exact.
+    overlapped : number, or sequence of one per stage (of the forward), optional
+        Duration of an overlapped pair. Default: the larger of the two actions' summed computation and summed
+        communication.
+    latency : number
+        A message between two ranks takes latency + message_bytes / bandwidth. Messages don't slow each other down.
+    bandwidth : number, optional
+        In bytes per unit of time; None or inf for infinite.
+    message_bytes : number, or sequence of one per boundary
+        Entry s: between stages s and s+1. The quotient is a float, unless one of the two is a Fraction.
+    blocking_sends : bool
         True: after an action, its rank is held until the messages that it sent have arrived.
-    free_at
-        "W": an activation is freed when its W (or B) ends. "I": already when its I ends.
-    unit
-        Of time, as the timelines that come of it are to say: "" for an abstract one, or "ms".
+    free_at : "W" or "I"
+        An activation is freed when its W (or B) ends, or already when its I ends.
+    forward_comm, backward_input_comm, backward_weight_comm : number, or sequence of one per stage
+        Communication inside the action (tensor or expert parallel), after its computation. Occupies the rank.
+    unit : str
+        The unit of time that timelines show: "" for an abstract one, or "ms".
 
-    ValueError for a cost that is negative or no number.
+    Raises
+    ------
+    ValueError
+        For a cost that is negative or not a number.
 
+    Examples
+    --------
     >>> Costs(forward=1, backward_input=1, backward_weight=[1, 1, 2]).duration("B", 2)
     3
     """
@@ -75,13 +85,24 @@ class Costs:
     def from_timeline(cls, timeline: Timeline, schedule: Schedule | None = None) -> Costs:
         """Costs that a timeline shows, and that predict another schedule of the same stages.
 
-        The median duration of each kind of action on each stage, at whatever rank. Where a backward is only seen whole
-        (B), it is dealt to I and W as on those stages that show both, or else in halves. What a stage never does
-        outside an overlapped pair costs what it does on the other stages, or 0 where none does it. A pair that is never
-        seen gains what those that are seen do, or nothing: F + B. Messages are free: a timeline doesn't show what of a
-        wait was a message's journey.
+        The median duration of each kind of action on each stage, on any rank. A backward that is only seen whole (B) is
+        dealt to I and W as on the stages that show both, or else in halves. What a stage never does outside an
+        overlapped pair costs what it does on the other stages, or 0 where none does it. A pair that is never seen gains
+        as much as those that are, or nothing: F + B. Messages are free: a timeline doesn't show how much of a wait was
+        a message's journey.
 
-        schedule    that was run; needed only where the timeline lacks some of its stages
+        Parameters
+        ----------
+        timeline : Timeline
+            Measured or simulated.
+        schedule : Schedule, optional
+            The one that was run; needed only where the timeline lacks some of its stages.
+
+        Examples
+        --------
+        >>> from pipelab import gpipe, simulate
+        >>> Costs.from_timeline(simulate(gpipe(2, 3), Costs(2, 3, 3))).backward_input
+        (3.0, 3.0)
         """
         seen: dict[tuple[str, int], list[float]] = {}
         for (_, action), (start, end) in timeline.dependencies.extents.items():
@@ -121,15 +142,30 @@ class Costs:
         """Four MoE layers of DeepSeek-V3 on one H800 of 64, in ms, from the profile that DeepSeek published.
 
         Computation and communication of F and I, W, and the overlapped pair as it was measured. data/README.md says how
-        each figure was derived; :func:`pipelab.study.estimate_step` what they are good for.
+        each figure was derived; :func:`pipelab.study.estimate_step` uses them.
 
+        Examples
+        --------
         >>> costs = Costs.deepseek_v3()
         >>> costs.split("F", 0), costs.duration("F", 0) + costs.duration("B", 0), costs.overlapped
         ((35.894, 41.768), 206.229, 129.012)
         """
-        from ..study.deepseek import recorded_costs
+        found = recorded_segments()
 
-        return recorded_costs()
+        def of(direction: str, role: str) -> float:
+            """What the segments take by themselves, without waits for other ranks."""
+            chosen = [s for s in found if (s.direction, s.role) == (direction, role) and not s.block.endswith("notify")]
+            return sum(segment.union for segment in chosen) / 1000
+
+        return cls(
+            forward=of("F", "compute"),
+            forward_comm=of("F", "comm"),
+            backward_input=of("B", "compute"),
+            backward_input_comm=of("B", "comm"),
+            backward_weight=of("W", "compute"),
+            overlapped=(max(segment.end for segment in found) - min(segment.start for segment in found)) / 1000,
+            unit="ms",
+        )
 
     def require_stages(self, num_stages: int) -> None:
         """ValueError if a cost per stage has another length than the pipeline."""
@@ -141,8 +177,10 @@ class Costs:
                 raise ValueError(f"{field.name} lists {len(value)} costs; the schedule has {wanted} {what}")
 
     def cut(self, parts: int) -> Costs:
-        """Of the same model with every stage cut in so many equal ones; messages cost what they did.
+        """Costs of the same model with every stage cut into so many equal ones; messages cost the same.
 
+        Examples
+        --------
         >>> Costs(forward=[4, 6]).cut(2).forward
         (2, 2, 3, 3)
         """
@@ -202,39 +240,13 @@ def at(cost: Cost, stage: int) -> Any:
     return cost[stage] if isinstance(cost, tuple) else cost
 
 
-def divided(cost: Any, parts: int) -> Any:
-    """One of so many equal parts of a number; whole numbers and Fractions stay exact."""
-    if isinstance(cost, int):
-        return Fraction(cost, parts) if cost % parts else cost // parts
-    return cost / parts
-
-
 def _cost(value: Any, name: str) -> Any:
-    """A cost as it is kept: a number, a tuple, or None. ValueError for what is none."""
-    value = _plain(value)
+    """A cost as it is kept: a number, a tuple, or None. ValueError for anything else."""
+    value = plain(value)
     if name == "bandwidth" and value == math.inf:
         value = None
     if value is None and name in ("bandwidth", "overlapped"):
         return None
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(number(each, name) for each in value)
-    return number(value, name)
-
-
-def _plain(value: Any) -> Any:
-    """numpy's numbers and arrays as Python's own, which stay exact."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def number(value: Any, name: str) -> Any:
-    """A cost that is one number; ValueError, with its name, for what is none."""
-    value = _plain(value)
-    try:
-        fine = math.isfinite(value) and value >= 0
-    except OverflowError:  # a whole number or Fraction beyond floats
-        fine = value >= 0
-    except TypeError:
-        raise ValueError(f"{name} must be a number or one per stage; got {value!r}") from None
-    if not fine:
-        raise ValueError(f"{name} must be finite and not negative; got {value}")
-    return value
+        return tuple(nonnegative(each, name) for each in value)
+    return nonnegative(value, name)

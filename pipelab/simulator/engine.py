@@ -19,9 +19,26 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     """Run a schedule on ideal ranks: every action starts as soon as its rank is free and what it needs has arrived.
 
     A rank does one action at a time, in its program's order. Messages are buffered at the receiver and don't slow each
-    other down. Times come out in the unit of `costs` (default: F = I = W = 1, messages free), exactly for whole numbers
-    and Fractions. ScheduleError, with every problem, for a schedule that can't run; it never hangs.
+    other down.
 
+    Parameters
+    ----------
+    schedule : Schedule
+    costs : Costs, optional
+        Default: F = I = W = 1, messages free.
+
+    Returns
+    -------
+    Timeline
+        In the unit of `costs`; exact for whole numbers and Fractions.
+
+    Raises
+    ------
+    ScheduleError
+        With every problem, for a schedule that can't run; it never hangs.
+
+    Examples
+    --------
     >>> from pipelab import one_f_one_b
     >>> simulate(one_f_one_b(4, 8)).makespan
     33

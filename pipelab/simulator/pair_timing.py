@@ -1,4 +1,4 @@
-"""Phases, simulated: what a forward, a backward and an overlapped pair of them take on two streams.
+"""Segments, simulated: what a forward, a backward and an overlapped pair of them take on two streams.
 
 A stage's forward is `exchanges` computations, each followed by an exchange, which the next computation needs; its
 backward is the same way back, where each computation's part for the weights comes after the exchange has started. The
@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from ..ir import Action, Schedule, at_least
+from ..ir.numbers import divided
 from ..timeline import Span, Timeline
-from .costs import Costs, divided
+from .costs import Costs
 
 _Result = TypeVar("_Result")
 Turns = Generator[None, None, _Result]  # a coroutine that pauses while its rows travel
@@ -34,7 +35,7 @@ def take_turns(*coroutines: Turns[Any]) -> list[Any]:
 
 
 class SegmentCosts(NamedTuple):
-    """What phases cost: the F, I and W of one computation, and one exchange in F and in B."""
+    """What segments cost: the F, I and W of one computation, and one exchange in F and in B."""
 
     forward: Any
     backward_input: Any
@@ -46,6 +47,8 @@ class SegmentCosts(NamedTuple):
     def of(cls, costs: Costs, stage: int, exchanges: int) -> SegmentCosts:
         """A stage's costs, dealt evenly to its computations and its exchanges.
 
+        Examples
+        --------
         >>> SegmentCosts.of(Costs(4, 8, 4, forward_comm=8, backward_input_comm=12), 0, exchanges=4)
         SegmentCosts(forward=1, backward_input=2, backward_weight=1, forward_exchange=2, backward_exchange=3)
         """
@@ -64,10 +67,18 @@ class SegmentCosts(NamedTuple):
 class PairTimes:
     """What one stage takes, in the unit of its costs.
 
-    forward, backward   each alone; the weights' part of the backward may hide an exchange
-    serial              both with every exchange waited for at once: the sum of everything
-    overlapped          both as one action;  exposed: its communication that no computation hides
-    timeline            of the overlapped pair: F, I and W as they take turns
+    Attributes
+    ----------
+    forward, backward : number
+        Each alone; the weights' part of the backward may hide an exchange.
+    serial : number
+        Both, with every exchange waited for at once: the sum of everything.
+    overlapped : number
+        Both as one action.
+    exposed : number
+        Communication of the overlapped pair that no computation hides.
+    timeline : Timeline
+        Of the overlapped pair: F, I and W as they take turns.
     """
 
     forward: Any
@@ -79,20 +90,30 @@ class PairTimes:
 
 
 def pair_times(costs: Costs, exchanges: int, stage: int = 0) -> PairTimes:
-    """Simulate one stage's forward and backward, phase by phase.
+    """Simulate one stage's forward and backward, segment by segment.
 
-    The larger of all computation and all communication, as :class:`Costs` has it, is what the pair comes near to: it is
-    missed by what the first and the last exchange can't hide behind.
+    The pair comes near to the larger of all computation and all communication, which is what :class:`Costs` takes it
+    to be: it takes longer by what the first and the last exchange have nothing to hide behind.
 
+    Parameters
+    ----------
+    costs : Costs
+        Of the whole stage.
+    exchanges : int
+        In a forward, and as many in a backward: 2 in each MoE layer.
+    stage : int
+
+    Examples
+    --------
     >>> times = pair_times(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), exchanges=8)
     >>> times.serial, times.overlapped, times.exposed
     (48, Fraction(49, 2), Fraction(1, 2))
     """
-    phases = SegmentCosts.of(costs, stage, exchanges)
+    segments = SegmentCosts.of(costs, stage, exchanges)
     f, b = Action("F", stage, 1), Action("B", stage, 0)
     forward, backward = _Clock(), _Clock()
-    take_turns(forward.forward(f, phases, exchanges))
-    take_turns(backward.backward(b, phases, exchanges))
+    take_turns(forward.forward(f, segments, exchanges))
+    take_turns(backward.backward(b, segments, exchanges))
     timeline = _pair(Action.overlap(f, b), costs, {stage: exchanges})
     serial = costs.duration("F", stage) + costs.duration("B", stage)
     exposed = timeline.exposed_communication[0]
@@ -100,11 +121,19 @@ def pair_times(costs: Costs, exchanges: int, stage: int = 0) -> PairTimes:
 
 
 def with_segments(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int], overlap: bool = True) -> Costs:
-    """Costs for a schedule whose stages have so many exchanges each: a pair takes what its phases take in turns.
+    """Costs for a schedule whose stages have so many exchanges each: a pair takes what its segments take in turns.
 
-    exchanges   stage -> how many; pairs of stages that are not in it cost what they did
-    overlap     False: every exchange is waited for at once, so that a pair takes F + B
+    Parameters
+    ----------
+    costs : Costs
+    schedule : Schedule
+    exchanges : mapping of int to int
+        Stage -> how many. Pairs of stages that are not in it cost what they did.
+    overlap : bool
+        False: every exchange is waited for at once, so that a pair takes F + B.
 
+    Examples
+    --------
     >>> from pipelab import dualpipe
     >>> costs = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12)
     >>> with_segments(costs, dualpipe(2, 8), {0: 8, 1: 8}).overlapped
@@ -138,7 +167,7 @@ def _pair(pair: Action, costs: Costs, exchanges: Mapping[int, int]) -> Timeline:
 
 
 class _Clock:
-    """Two streams, each as far as it has got."""
+    """Two streams, each with the time up to which it is busy."""
 
     def __init__(self) -> None:
         self.compute = self.comm = 0
@@ -150,30 +179,30 @@ class _Clock:
             self.spans.append(Span(0, "compute", part, start, self.compute))
 
     def _start(self, part: Action, cost: Any) -> Any:
-        """When what is let go now will have come."""
+        """When an exchange that is started now will have arrived."""
         start = max(self.compute, self.comm)
         self.comm = start + cost
         if cost:
             self.spans.append(Span(0, "comm", part, start, self.comm))
         return self.comm
 
-    def forward(self, action: Action, phases: SegmentCosts, exchanges: int) -> Turns[None]:
+    def forward(self, action: Action, segments: SegmentCosts, exchanges: int) -> Turns[None]:
         for _ in range(exchanges):
-            self._work(action, phases.forward)
-            come = self._start(action, phases.forward_exchange)
+            self._work(action, segments.forward)
+            come = self._start(action, segments.forward_exchange)
             yield
             self.compute = max(self.compute, come)
         if not exchanges:
-            self._work(action, phases.forward)
+            self._work(action, segments.forward)
 
-    def backward(self, action: Action, phases: SegmentCosts, exchanges: int) -> Turns[None]:
+    def backward(self, action: Action, segments: SegmentCosts, exchanges: int) -> Turns[None]:
         inputs, weights = (Action(kind, action.stage, action.microbatch) for kind in "IW")
         for number in range(max(1, exchanges)):
             if exchanges:
-                come = self._start(inputs, phases.backward_exchange)
+                come = self._start(inputs, segments.backward_exchange)
                 if number:
-                    self._work(weights, phases.backward_weight)
+                    self._work(weights, segments.backward_weight)
                 yield
                 self.compute = max(self.compute, come)
-            self._work(inputs, phases.backward_input)
-        self._work(weights, phases.backward_weight)
+            self._work(inputs, segments.backward_input)
+        self._work(weights, segments.backward_weight)

@@ -1,4 +1,4 @@
-"""Order: the phases of a MoE layer's forward and backward, in an order of one's own, on two streams."""
+"""Order: the segments of a MoE layer's forward and backward, in an order of your choice, on two streams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pair_timing import SegmentCosts
 
 COMPUTE, COMM = "compute", "comm"
 
-#: Phase of a layer -> what it needs first, of the same layer. B is the backward for the input, W for the weights.
+#: Segment of a layer -> what it needs first, of the same layer. B is the backward for the input, W for the weights.
 NEEDS = {
     "attention(F)": (),
     "dispatch(F)": ("attention(F)",),
@@ -44,7 +44,7 @@ DEEPSEEK = (
 
 
 class PlacedSegment(NamedTuple):
-    """One phase on one stream: ("comm", "dispatch", "F", start, end)."""
+    """One segment on one stream: ("comm", "dispatch", "F", start, end)."""
 
     stream: str
     name: str
@@ -53,33 +53,44 @@ class PlacedSegment(NamedTuple):
     end: Any
 
 
-def stream_of(phase: str) -> str:
-    """Where a phase of `NEEDS` runs."""
-    return COMM if phase.startswith(("dispatch", "combine")) else COMPUTE
+def stream_of(segment: str) -> str:
+    """Where a segment of `NEEDS` runs."""
+    return COMM if segment.startswith(("dispatch", "combine")) else COMPUTE
 
 
 def order_problems(order: Sequence[str]) -> list[str]:
-    """Why phases can't be done in this order, in sentences; empty if they can."""
-    unknown = [f"{phase!r} is no phase" for phase in order if phase not in NEEDS]
-    twice = [f"{phase} is there {order.count(phase)} times" for phase in NEEDS if order.count(phase) > 1]
-    missing = [f"{phase} is missing" for phase in NEEDS if phase not in order]
+    """Why segments can't be done in this order, in sentences; empty if they can."""
+    unknown = [f"{segment!r} is no segment" for segment in order if segment not in NEEDS]
+    twice = [f"{segment} is there {order.count(segment)} times" for segment in NEEDS if order.count(segment) > 1]
+    missing = [f"{segment} is missing" for segment in NEEDS if segment not in order]
     if unknown or twice or missing:
         return unknown + twice + missing
-    place = {phase: number for number, phase in enumerate(order)}
-    pairs = ((phase, needed) for phase in order for needed in NEEDS[phase])
-    return [f"{phase} comes before {needed}, which it needs" for phase, needed in pairs if place[needed] > place[phase]]
+    place = {segment: number for number, segment in enumerate(order)}
+    pairs = ((segment, needed) for segment in order for needed in NEEDS[segment])
+    return [f"{late} comes before {needed}, which it needs" for late, needed in pairs if place[needed] > place[late]]
 
 
 def place_segments(order: Sequence[str], costs: Costs, layers: int = 4) -> tuple[PlacedSegment, ...]:
-    """A forward and a backward chunk through so many layers, every layer's phases started in this order.
+    """A forward and a backward through so many layers, each layer's segments started in this order.
 
-    Each stream does what is given to it in its order, and each phase starts as soon as its stream is free and what it
-    needs is there. As the forward goes through the layers upwards, the backward goes through them downwards.
+    A stream does its segments in this order, and each starts as soon as its stream is free and what it needs is there.
+    As the forward goes up through the layers, the backward goes down.
 
-    costs    of the whole stage; each phase is given an equal share
+    Parameters
+    ----------
+    order : sequence of str
+        The names in `NEEDS`, each once.
+    costs : Costs
+        Of the whole stage; each segment is given an equal share.
+    layers : int
 
-    ValueError for an order that can't be.
+    Raises
+    ------
+    ValueError
+        For an order in which a segment comes before one that it needs.
 
+    Examples
+    --------
     >>> placed = place_segments(DEEPSEEK, Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
     >>> placed[-1]
     PlacedSegment(stream='compute', name='attention', direction='W', start=Fraction(47, 2), end=Fraction(49, 2))
@@ -89,23 +100,25 @@ def place_segments(order: Sequence[str], costs: Costs, layers: int = 4) -> tuple
     parts = SegmentCosts.of(costs, 0, 2 * at_least(1, layers, "layers"))
     cost = dict(zip("FBW", parts[:3], strict=True)), dict(zip("FB", parts[3:], strict=True))
     free = dict.fromkeys((COMPUTE, COMM), 0)
-    done: dict[str, Any] = {}  # phase -> its end in this layer, or in the one before
+    done: dict[str, Any] = {}  # segment -> its end in this layer, or in the one before
     placed = []
     for _ in range(layers):
         before, done = done, {}
-        for phase in order:
-            name, direction, stream = phase[:-3], phase[-2], stream_of(phase)
-            needed = [done[each] for each in NEEDS[phase]]
-            needed += [before[each] for each in (_FROM_LAYER_BEFORE.get(phase),) if each in before]
+        for segment in order:
+            name, direction, stream = segment[:-3], segment[-2], stream_of(segment)
+            needed = [done[each] for each in NEEDS[segment]]
+            needed += [before[each] for each in (_FROM_LAYER_BEFORE.get(segment),) if each in before]
             start = max([free[stream], *needed])
-            free[stream] = done[phase] = start + cost[stream == COMM][direction]
-            placed.append(PlacedSegment(stream, name, direction, start, done[phase]))
+            free[stream] = done[segment] = start + cost[stream == COMM][direction]
+            placed.append(PlacedSegment(stream, name, direction, start, done[segment]))
     return tuple(placed)
 
 
 def all_orders() -> Iterator[tuple[str, ...]]:
     """All orders that are possible within a layer.
 
+    Examples
+    --------
     >>> len({*all_orders()})
     840
     """
@@ -121,7 +134,7 @@ def all_orders() -> Iterator[tuple[str, ...]]:
 def exposed(placed: Sequence[tuple[str, str, str, Any, Any]]) -> Any:
     """Time in which one stream communicates and the other computes nothing."""
 
-    def busy(phases: Sequence[tuple[str, str, str, Any, Any]]) -> Any:
-        return Intervals([p[3] for p in phases], [p[4] for p in phases]).total
+    def busy(segments: Sequence[tuple[str, str, str, Any, Any]]) -> Any:
+        return Intervals([s[3] for s in segments], [s[4] for s in segments]).total
 
-    return busy(placed) - busy([phase for phase in placed if phase[0] == COMPUTE])
+    return busy(placed) - busy([segment for segment in placed if segment[0] == COMPUTE])

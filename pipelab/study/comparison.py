@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from html import escape
-from typing import Any, overload
+from typing import Any
 
 from ..ir import Placement, Schedule, at_least
-from ..schedules import SCHEDULES, build
-from ..simulator.costs import Costs, divided
+from ..ir.numbers import divided
+from ..schedules import SCHEDULES, build, registered
+from ..simulator.costs import Costs
 from ..simulator.engine import simulate
+from ..table import R, Table
 from ..timeline import Timeline
 
 
@@ -18,15 +19,27 @@ from ..timeline import Timeline
 class Row:
     """One schedule. A P-th is the P-th part of the model: what one rank holds where nothing is there twice.
 
-    stages            into which the model is cut
-    makespan          of one step
-    bubble            idle time of a rank, on average
-    bubble_fraction   bubble / makespan
-    peak_activations  per rank, in what one micro-batch leaves in a P-th of the model
-    parameters        copies of every parameter; where there are two, their gradients are summed after each step, which
-                      is not in `messages`
-    messages          between ranks in one step: activations and their gradients
-    bytes             that they carry together: 0 where `message_bytes` is
+    Attributes
+    ----------
+    schedule, timeline
+        What was simulated, and how it went.
+    stages : int
+        Into which the model is cut.
+    makespan : number
+        Time of one step.
+    bubble : number
+        Idle time of a rank, on average.
+    bubble_fraction : number
+        bubble / makespan.
+    peak_activations : tuple of numbers
+        Per rank, in units of what one micro-batch leaves in a P-th of the model.
+    parameters : int
+        Copies of every parameter; where there are two, their gradients are summed after each step, which is not in
+        `messages`.
+    messages : int
+        Between ranks in one step: activations and their gradients.
+    bytes : number
+        That they carry together: 0 where `message_bytes` is.
     """
 
     schedule: Schedule
@@ -45,83 +58,65 @@ class Row:
         return self.schedule.name
 
 
+class PartialTable(Table[R]):
+    """A row per schedule. `left_out` says, by name, why a schedule has none; so do notes below the table."""
+
+    def __init__(self, rows: Iterable[R], columns: Any, left_out: Mapping[str, str], **more: Any) -> None:
+        self.left_out = dict(left_out)
+        notes = [f"without {name}: {why}" for name, why in left_out.items()]
+        super().__init__(rows, columns, notes=notes, **more)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return super().__getitem__(key)
+        except KeyError:
+            raise KeyError(self.left_out.get(key, key)) from None
+
+
 _COLUMNS = {
-    "schedule": ("", lambda row: row.name),
-    "stages": ("into which the model is cut", lambda row: row.stages),
-    "makespan": ("time of one step", lambda row: row.makespan),
-    "bubble": ("idle time of a rank, on average", lambda row: row.bubble),
-    "bubble %": ("bubble / makespan", lambda row: f"{100 * float(row.bubble_fraction):.1f}"),
-    "activations": (
-        "most on one rank at once, in what one micro-batch leaves in a rank's share of the model",
-        lambda row: max(row.peak_activations),
-    ),
-    "parameters": ("copies of every parameter", lambda row: f"{row.parameters}×"),
-    "messages": ("between ranks in one step", lambda row: row.messages),
-    "bytes": ("that the messages carry together", lambda row: row.bytes),
+    "schedule": lambda row: row.name,
+    "stages": lambda row: row.stages,
+    "makespan": lambda row: row.makespan,
+    "bubble": lambda row: row.bubble,
+    "bubble %": lambda row: 100 * float(row.bubble_fraction),
+    "activations": lambda row: max(row.peak_activations),
+    "parameters": lambda row: row.parameters,
+    "messages": lambda row: row.messages,
+    "bytes": lambda row: row.bytes,
+}
+_MEANINGS = {
+    "stages": "into which the model is cut",
+    "makespan": "time of one step",
+    "bubble": "idle time of a rank, on average",
+    "bubble %": "bubble / makespan",
+    "activations": "most on one rank at once, in what one micro-batch leaves in a rank's share of the model",
+    "parameters": "copies of every parameter",
+    "messages": "between ranks in one step",
+    "bytes": "that the messages carry together",
 }
 
 
-@dataclass(frozen=True)
-class Comparison(Sequence[Row]):
-    """Rows in the order asked for; `left_out` says why a schedule is none of them. Prints as a table."""
+class Comparison(PartialTable[Row]):
+    """A table of schedules in the order asked for; rows are found by number or name.
 
-    rows: tuple[Row, ...]
-    left_out: dict[str, str]
+    Attributes
+    ----------
+    left_out : dict of str to str
+        Name -> why the schedule is not in the table.
 
-    @overload
-    def __getitem__(self, key: int | str) -> Row: ...
-    @overload
-    def __getitem__(self, key: slice) -> tuple[Row, ...]: ...
-    def __getitem__(self, key: int | str | slice) -> Row | tuple[Row, ...]:
-        """The row of that number or name."""
-        if isinstance(key, str):
-            for row in self.rows:
-                if row.name == key:
-                    return row
-            raise KeyError(self.left_out.get(key, key))
-        return self.rows[key]
+    Examples
+    --------
+    >>> found = compare_schedules(3, 7, schedules=["1f1b", "dualpipe"])
+    >>> found["1f1b"].makespan, *found.left_out
+    (27, 'dualpipe')
+    """
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
-
-    @property
-    def _columns(self) -> list[str]:
-        """Those that say something: nobody asks for the bytes of messages without a size."""
-        return [name for name in _COLUMNS if name != "bytes" or any(row.bytes for row in self.rows)]
-
-    def _cells(self) -> list[list[str]]:
-        return [[_text(_COLUMNS[name][1](row)) for name in self._columns] for row in self.rows]
-
-    def __str__(self) -> str:
-        table = [self._columns, *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in table]
-        return "\n".join([*lines, *(f"without {name}: {why}" for name, why in self.left_out.items())])
-
-    __repr__ = __str__  # a notebook keeps it beside the HTML
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<div>without {escape(name)}: {escape(why)}</div>" for name, why in self.left_out.items())
-        meaning = {name: text for name, (text, _) in _COLUMNS.items()}
-        return table_html(self._columns, self._cells(), meaning) + notes
-
-
-def table_html(columns: Sequence[str], rows: Iterable[Sequence[str]], meaning: Mapping[str, str] | None = None) -> str:
-    """A table whose first column is text and whose others are figures; what a column means is told at its name."""
-    sides = ["left", *["right"] * (len(columns) - 1)]
-    styles = [f'style="text-align:{side};padding:2px 0 2px 20px"' for side in sides]
-    head = "".join(
-        f'<th {style} title="{escape((meaning or {}).get(name, ""))}">{escape(name)}</th>'
-        for name, style in zip(columns, styles, strict=True)
-    )
-    body = "".join(
-        "<tr>" + "".join(f"<td {style}>{escape(cell)}</td>" for cell, style in zip(row, styles, strict=True)) + "</tr>"
-        for row in rows
-    )
-    return f'<table style="line-height:1.5"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    def __init__(self, rows: Iterable[Row], left_out: Mapping[str, str]) -> None:
+        rows = tuple(rows)
+        sized = any(row.bytes for row in rows)  # nobody asks for the bytes of messages without a size
+        columns = {name: value for name, value in _COLUMNS.items() if name != "bytes" or sized}
+        formats = {"bubble %": ".1f", "parameters": "{}×"}
+        super().__init__(rows, columns, left_out, formats=formats, meanings=_MEANINGS)
 
 
 def compare_schedules(
@@ -131,16 +126,30 @@ def compare_schedules(
     schedules: Iterable[str] | None = None,
     chunks: int = 2,
 ) -> Comparison:
-    """Simulate schedules by name (None: all) for the same model on the same ranks, and list what each one costs.
+    """Simulate schedules for the same model on the same ranks, and list what each one costs.
 
-    costs    of a P-th of the model, one per rank or one for all (default: F = I = W = 1, messages free). A schedule
-             with more stages than ranks cuts each P-th in equal parts. `message_bytes` is one number.
-    chunks   stages per rank, of interleaved
+    A schedule that is not made for so many ranks or micro-batches is left out, with the reason.
 
-    A schedule that is not made for so many ranks or micro-batches is left out, with the reason. ValueError for names,
-    counts and costs that are none.
+    Parameters
+    ----------
+    ranks, microbatches : int
+        P and M.
+    costs : Costs, optional
+        Of a P-th of the model: one number, or one per rank (default: F = I = W = 1, messages free). A schedule with
+        more stages than ranks cuts each P-th in equal parts. `message_bytes` must be one number.
+    schedules : iterable of str, optional
+        Names. Default: all.
+    chunks : int
+        Stages per rank, for schedules that have a choice.
 
-    >>> print(compare_schedules(4, 8, schedules=["1f1b", "zb-h1", "dualpipe"]))
+    Raises
+    ------
+    ValueError
+        For an unknown name, and counts or costs that don't fit.
+
+    Examples
+    --------
+    >>> compare_schedules(4, 8, schedules=["1f1b", "zb-h1", "dualpipe"])
     schedule  stages  makespan  bubble  bubble %  activations  parameters  messages
     1f1b           4        33       9      27.3            4          1×        48
     zb-h1          4        27       3      11.1            4          1×        48
@@ -154,15 +163,14 @@ def compare_schedules(
     costs.require_stages(ranks)
     rows, left_out = [], {}
     for name in SCHEDULES if schedules is None else schedules:
-        if name not in SCHEDULES:
-            raise ValueError(f"no schedule is called {name!r}; there are {', '.join(SCHEDULES)}")
+        has_choice = registered(name).chunks is not None
         try:
-            schedule = build(name, ranks, microbatches, chunks if name == "interleaved" else None)
+            schedule = build(name, ranks, microbatches, chunks if has_choice else None)
         except ValueError as error:
             left_out[name] = str(error)
         else:
             rows.append(_row(schedule, costs))
-    return Comparison(tuple(rows), left_out)
+    return Comparison(rows, left_out)
 
 
 def _row(schedule: Schedule, costs: Costs) -> Row:
@@ -189,10 +197,3 @@ def _crossings(placement: Placement, microbatch: int, num_microbatches: int) -> 
     """Boundaries between stages at which a micro-batch goes from one rank to another."""
     route = placement.routes[placement.route_of(microbatch, num_microbatches)]
     return sum(here != there for here, there in zip(route, route[1:], strict=False))
-
-
-def _text(value: Any) -> str:
-    """Whole numbers in full, others with four digits, or all that are before the point."""
-    if isinstance(value, int | str):
-        return str(value)
-    return f"{float(value):.0f}" if abs(value) >= 1000 else f"{float(value):.4g}"

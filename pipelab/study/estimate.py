@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
 from ..simulator.costs import Costs
-from .comparison import Comparison, Row, compare_schedules, table_html
+from .comparison import Comparison, PartialTable, Row, compare_schedules
 
 #: What an estimate takes for granted.
 ASSUMPTIONS = (
@@ -27,14 +27,22 @@ ASSUMPTIONS = (
 class Estimate:
     """One schedule's step. Times in seconds; per rank: the average over all ranks.
 
-    step                   from the first action's start to the last one's end
-    bubble                 idle time per rank
-    bubble_fraction        bubble / step
-    communication          inside of actions, hidden or not, per rank
-    hidden_communication   of that, by how much pairs are shorter than F and B on their own, per rank
-    saved                  against the first schedule of the table
-    saved_by_bubble        of that, what the schedule would save if its pairs hid nothing, but took F + B
-    saved_by_hiding        the rest: what hiding shortens, the pairs in the bubble among it
+    Attributes
+    ----------
+    step : float
+        From the first action's start to the last one's end.
+    bubble, bubble_fraction : float
+        Idle time per rank; that / step.
+    communication : float
+        Inside actions, hidden or not, per rank.
+    hidden_communication : float
+        Of that, by how much pairs are shorter than F and B on their own, per rank.
+    saved : float
+        Against the first schedule of the table.
+    saved_by_bubble : float
+        Of that, what the schedule would save if its pairs hid nothing, but took F + B.
+    saved_by_hiding : float
+        The rest: what hiding shortens, including the pairs in the bubble.
     """
 
     name: str
@@ -51,58 +59,57 @@ class Estimate:
         return self.saved - self.saved_by_bubble
 
 
-_COLUMNS: dict[str, Callable[[Estimate], str]] = {
-    "step s": lambda row: f"{row.step:.2f}",
-    "bubble %": lambda row: f"{100 * row.bubble_fraction:.1f}",
-    "hidden %": lambda row: f"{100 * row.hidden_communication / (row.communication or 1):.1f}",
-    "saved s": lambda row: f"{row.saved:.2f}",
-    "by bubble": lambda row: f"{row.saved_by_bubble:.2f}",
-    "by hiding": lambda row: f"{row.saved_by_hiding:.2f}",
+_COLUMNS = {
+    "schedule": lambda row: row.name,
+    "step s": lambda row: row.step,
+    "bubble %": lambda row: 100 * row.bubble_fraction,
+    "hidden %": lambda row: 100 * row.hidden_communication / (row.communication or 1),
+    "saved s": lambda row: row.saved,
+    "by bubble": lambda row: row.saved_by_bubble,
+    "by hiding": lambda row: row.saved_by_hiding,
+}
+_FORMATS = dict.fromkeys(_COLUMNS, ".2f") | {"bubble %": ".1f", "hidden %": ".1f"}
+_MEANINGS = {
+    "step s": "time of one step, in seconds",
+    "bubble %": "idle time per rank / step",
+    "hidden %": "of the communication inside actions: how much is hidden behind computation",
+    "saved s": "against the first schedule, in seconds",
+    "by bubble": "of what is saved: what a smaller bubble would save if pairs hid nothing",
+    "by hiding": "of what is saved: the rest, what hiding communication shortens",
 }
 
 
-@dataclass(frozen=True)
-class Estimates:
-    """Rows in the order asked for, found by number or name; prints as a table with its assumptions.
+class Estimates(PartialTable[Estimate]):
+    """A table of steps in the order asked for; rows are found by number or name. Shows its assumptions.
 
-    left_out   {name: why} of schedules that are not made for so many ranks or micro-batches
+    Attributes
+    ----------
+    left_out : dict of str to str
+        Name -> why, for schedules that are not made for so many ranks or micro-batches.
+    assumptions : tuple of str
+
+    Examples
+    --------
+    >>> steps = estimate_step(["1f1b", "dualpipe"], 16, 120)
+    >>> round(steps["dualpipe"].saved, 2), len(steps.assumptions)
+    (9.95, 6)
     """
 
-    rows: tuple[Estimate, ...]
-    left_out: dict[str, str]
-    assumptions: tuple[str, ...] = ASSUMPTIONS
-
-    def __getitem__(self, key: int | str) -> Estimate:
-        if isinstance(key, int):
-            return self.rows[key]
-        for row in self.rows:
-            if row.name == key:
-                return row
-        raise KeyError(self.left_out.get(key, key))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[Estimate]:
-        return iter(self.rows)
-
-    def _cells(self) -> list[list[str]]:
-        return [[row.name, *(figure(row) for figure in _COLUMNS.values())] for row in self.rows]
+    def __init__(
+        self, rows: Iterable[Estimate], left_out: Mapping[str, str], assumptions: tuple[str, ...] = ASSUMPTIONS
+    ) -> None:
+        super().__init__(rows, _COLUMNS, left_out, formats=_FORMATS, meanings=_MEANINGS)
+        self.assumptions = assumptions
 
     def __str__(self) -> str:
-        table = [["schedule", *_COLUMNS], *self._cells()]
-        lines = [f"{name:<12}" + "".join(f"{cell:>11}" for cell in cells) for name, *cells in table]
-        lines += [f"without {name}: {why}" for name, why in self.left_out.items()]
-        return "\n".join([*lines, "assuming:", *(f"- {each}" for each in self.assumptions)])
+        return "\n".join([super().__str__(), "assuming:", *(f"- {each}" for each in self.assumptions)])
 
     __repr__ = __str__  # a notebook keeps it beside the HTML
 
     def _repr_html_(self) -> str:
         """A table, with the assumptions to unfold."""
-        notes = "".join(f"<div>without {escape(name)}: {escape(why)}</div>" for name, why in self.left_out.items())
         items = "".join(f"<li>{escape(each)}</li>" for each in self.assumptions)
-        taken = f"<details><summary>what this takes for granted</summary><ul>{items}</ul></details>"
-        return table_html(["schedule", *_COLUMNS], self._cells()) + notes + taken
+        return f"{super()._repr_html_()}<details><summary>what this takes for granted</summary><ul>{items}</ul></details>"
 
 
 def estimate_step(
@@ -113,21 +120,32 @@ def estimate_step(
 ) -> Estimates:
     """What would a step of a model like DeepSeek-V3 take? And what do schedules save against the first one?
 
-    schedules   names
-    costs       of a P-th of the model in ms, each one number (default: Costs.deepseek_v3())
-
     The steps are simulated. Assumptions, which the result lists, too: a P-th of the model is 4 MoE layers; a
     micro-batch is 4096 tokens, expert-parallel over 64 H800 GPUs in perfect balance; all ranks and micro-batches take
     the same time; nothing is hidden outside of overlapped pairs; messages between stages, the sum of gradients over
     replicas and the optimizer take no time; more stages than ranks are cut in equal parts. See ASSUMPTIONS.
 
-    ValueError for names and counts that are none, for costs per stage, and where the first schedule is left out.
+    Parameters
+    ----------
+    schedules : iterable of str
+        Names.
+    ranks, microbatches : int
+        P and M.
+    costs : Costs, optional
+        Of a P-th of the model in ms, each one number. Default: Costs.deepseek_v3().
 
+    Raises
+    ------
+    ValueError
+        For an unknown name, for counts that don't fit, for costs per stage, and where the first schedule is left out.
+
+    Examples
+    --------
     >>> print(str(estimate_step(ranks=16, microbatches=120)).partition("assuming")[0])
-    schedule         step s   bubble %   hidden %    saved s  by bubble  by hiding
-    1f1b              27.84       11.1        0.0       0.00       0.00       0.00
-    zb-h1             26.95        8.2        0.0       0.89       0.89       0.00
-    dualpipe          17.89        5.0       78.8       9.95       1.45       8.49
+    schedule  step s  bubble %  hidden %  saved s  by bubble  by hiding
+    1f1b       27.84      11.1       0.0     0.00       0.00       0.00
+    zb-h1      26.95       8.2       0.0     0.89       0.89       0.00
+    dualpipe   17.89       5.0      78.8     9.95       1.45       8.49
     <BLANKLINE>
     """
     costs = costs or Costs.deepseek_v3()
@@ -143,8 +161,7 @@ def estimate_step(
     paired = [row.name for row in found if any(a.parts for program in row.schedule.programs for a in program)]
     slow = compare_schedules(ranks, microbatches, replace(costs, overlapped=serial), paired)
     unhidden = [slow[row.name] if row.name in paired else row for row in found]
-    rows = tuple(_estimates(found, unhidden, microbatches, costs))
-    return Estimates(rows, found.left_out)
+    return Estimates(_estimates(found, unhidden, microbatches, costs), found.left_out)
 
 
 def _estimates(found: Comparison, unhidden: Sequence[Row], microbatches: int, costs: Costs) -> Iterator[Estimate]:

@@ -25,14 +25,31 @@ class StageCosts(NamedTuple):
 class Theory:
     """What the formulas say of a schedule of P ranks and M micro-batches; F, I, W and B = I + W per stage-action.
 
-    makespan             time of one step
-    idle                 per rank: makespan minus the time in which it works
-    published_bubble     the bubble as its authors give it; `assumes` says where it is `bubble`
-    peak_activations     per rank, each of one stage and micro-batch
-    parameters           copies of every parameter, over all ranks
-    messages             between ranks in one step: activations and their gradients
-    formulas             makespan, bubble, published bubble, peak activations and messages as text; r is the rank
-    assumes              where they hold, besides equal stages and free messages: plain sentences
+    Attributes
+    ----------
+    makespan : number
+        Time of one step.
+    idle : tuple of numbers
+        Per rank: the makespan minus the time in which the rank works.
+    published_bubble : number
+        The bubble as its authors give it; `assumes` says where it equals `bubble`.
+    peak_activations : tuple of int
+        Per rank, each activation of one stage and one micro-batch.
+    parameters : int
+        Copies of every parameter, over all ranks.
+    messages : int
+        Between ranks in one step: activations and their gradients.
+    formulas : dict of str to str
+        Makespan, bubble, published bubble, peak activations and messages as text; r is the rank.
+    assumes : str
+        Where they hold, besides equal stages and free messages: plain sentences.
+
+    Examples
+    --------
+    >>> from pipelab import theory
+    >>> gpipe = theory("gpipe", 4, 8)
+    >>> gpipe.bubble, gpipe.formulas["bubble"]
+    (9, '(P-1)·(F+B)')
     """
 
     makespan: Any
@@ -46,7 +63,7 @@ class Theory:
 
     @property
     def bubble(self) -> Any:
-        """Idle time of the rank that is idle longest; of all but DualPipe and DualPipeV the same on every rank."""
+        """Idle time of the rank that is idle longest; the same on every rank, but for DualPipe and DualPipeV."""
         return max(self.idle)
 
     @property
@@ -61,5 +78,5 @@ class Theory:
         return sum(self.idle) / busy if busy else 0.0
 
     def bytes(self, message_bytes: Any) -> Any:
-        """That all messages of one step carry, each `message_bytes`."""
+        """What all messages of one step carry, at `message_bytes` each."""
         return self.messages * message_bytes

@@ -1,35 +1,17 @@
-"""Theory: the closed forms of the literature, per schedule, for equal costs on every stage and free messages.
+"""Theory: the closed form of a schedule by name, for equal costs on every stage and free messages.
 
-Property tests hold each of them against the simulation.
+Each form stands in its schedule's file. Property tests hold all of them against the simulation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isclose
 from typing import Any
 
-from ...ir import at_least
-from ...schedules import options_of
-from ..costs import divided, number
-from .base import StageCosts, Theory
-from .both_ends import dualpipe, dualpipe_v
-from .whole import gpipe, interleaved, naive, one_f_one_b
-from .zero_bubble import zb_h1, zb_h2, zb_v
-
-__all__ = ["THEORY", "Theory", "theory"]
-
-THEORY: dict[str, Callable[..., Theory]] = {
-    "naive": naive,
-    "gpipe": gpipe,
-    "1f1b": one_f_one_b,
-    "interleaved": interleaved,
-    "zb-h1": zb_h1,
-    "zb-h2": zb_h2,
-    "zb-v": zb_v,
-    "dualpipe": dualpipe,
-    "dualpipe-v": dualpipe_v,
-}
+from ..ir import at_least
+from ..ir.numbers import divided, nonnegative
+from .closed_form import StageCosts, Theory
+from .registry import SCHEDULES, registered
 
 
 def theory(
@@ -44,31 +26,52 @@ def theory(
     overlapped: Any = None,
     chunks: int | None = None,
 ) -> Theory:
-    """The closed forms of the schedule of that name. Costs are numbers, of one stage-action, the same on all stages.
+    """What the closed forms say of the schedule of that name.
 
-    backward         the whole backward; None: I + W
-    backward_input, backward_weight
-                     its parts, I and W; None: what is left of the backward, or half of it; without a backward, 1
-    overlapped       an overlapped pair; None: F + B, no gain
-    chunks           stages per rank, of interleaved only (default 2)
+    Costs are numbers, each of one stage-action and the same on all stages.
 
-    ValueError for an unknown name; for sizes that the schedule is not made for, or the closed form (zb-v: fewer than
-    2P-1 micro-batches); for costs that are negative, no number, or don't fit together.
+    Parameters
+    ----------
+    name : str
+        One of `SCHEDULES`.
+    ranks, microbatches : int
+        P and M.
+    forward : number
+        F.
+    backward : number, optional
+        The whole backward. Default: I + W.
+    backward_input, backward_weight : number, optional
+        Its parts, I and W. Default: what is left of the backward, or half of it; without a backward, 1.
+    overlapped : number, optional
+        An overlapped pair, F&B. Default: F + B, no gain.
+    chunks : int, optional
+        Stages per rank, only where the schedule has a choice (interleaved; default 2).
 
+    Raises
+    ------
+    ValueError
+        For an unknown name; for sizes that the schedule, or its closed form, is not made for (zb-v: fewer than 2P-1
+        micro-batches); for costs that are negative, not a number, or contradict each other.
+
+    Examples
+    --------
     >>> theory("1f1b", 4, 8).makespan
     33
     >>> dualpipe = theory("dualpipe", 8, 20, backward_weight=3, overlapped=5)
     >>> dualpipe.formulas["published bubble"], dualpipe.formulas["k"], dualpipe.published_bubble, dualpipe.bubble
     ('k·(F&B+B-3·W)', 'P/2-1', 0, 6)
     """
-    if name not in THEORY:
-        raise ValueError(f"no closed form for {name!r}; there are {', '.join(THEORY)}")
+    known = [each for each in SCHEDULES if registered(each).closed_form]
+    if name not in known:
+        raise ValueError(f"no closed form for {name!r}; there are {', '.join(known)}")
+    schedule = registered(name)
     ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "micro-batches")
-    options = options_of(name, chunks)
+    options = schedule.options(chunks)
     f = _one(forward, "forward")
     b, i, w = _backward(backward, backward_input, backward_weight)
     costs = StageCosts(f, b, i, w, f + b if overlapped is None else _one(overlapped, "overlapped"))
-    return THEORY[name](ranks, microbatches, costs, **options)
+    assert schedule.closed_form is not None
+    return schedule.closed_form(ranks, microbatches, costs, **options)
 
 
 def _backward(backward: Any, backward_input: Any, backward_weight: Any) -> tuple[Any, Any, Any]:
@@ -91,4 +94,4 @@ def _backward(backward: Any, backward_input: Any, backward_weight: Any) -> tuple
 def _one(cost: Any, name: str) -> Any:
     if isinstance(cost, list | tuple):
         raise ValueError(f"{name} must be one number, as the closed forms take all stages to cost the same; got {cost}")
-    return number(cost, name)
+    return nonnegative(cost, name)
