@@ -33,6 +33,7 @@ _ROOMS = {
         "interleaved_1f1b",
         "naive",
         "one_f_one_b",
+        "theory",
         "zb_h1",
         "zb_h2",
         "zb_v",
@@ -40,7 +41,7 @@ _ROOMS = {
     "timeline": ("Span", "Timeline", "from_chrome_trace", "to_chrome_trace"),
     "profiler": ("Profile", "load_profile"),
     "eplb": ("Plan", "rebalance", "rebalance_experts"),
-    "simulator": ("Costs", "simulate", "theory"),
+    "simulator": ("Costs", "simulate"),
     "study": ("compare_schedules", "estimate_step"),
     "ranks": ("Ranks", "examine"),
     "autograd": ("SplitBackward",),
@@ -83,19 +84,16 @@ if TYPE_CHECKING:
     from .profiler import Profile, load_profile
     from .ranks import Ranks, examine
     from .runtime import Run, run
-    from .schedules import (
-        SCHEDULES,
-        build,
-        dualpipe,
-        dualpipe_v,
-        gpipe,
-        interleaved_1f1b,
-        naive,
-        one_f_one_b,
-        zb_h1,
-        zb_h2,
-        zb_v,
-    )
+    from .schedules import SCHEDULES, build, theory
+    from .schedules.dualpipe import dualpipe
+    from .schedules.dualpipe_v import dualpipe_v
+    from .schedules.gpipe import gpipe
+    from .schedules.interleaved import interleaved_1f1b
+    from .schedules.naive import naive
+    from .schedules.one_f_one_b import one_f_one_b
+    from .schedules.zb_h1 import zb_h1
+    from .schedules.zb_h2 import zb_h2
+    from .schedules.zb_v import zb_v
     from .show import (
         compare,
         explore_balance,
@@ -112,7 +110,7 @@ if TYPE_CHECKING:
         plot_rebalancing,
         plot_serving,
     )
-    from .simulator import Costs, simulate, theory
+    from .simulator import Costs, simulate
     from .study import compare_schedules, estimate_step
     from .table import Table
     from .timeline import Span, Timeline, from_chrome_trace, to_chrome_trace

@@ -171,4 +171,6 @@ def idle_in_eight_phases(half: int, microbatches: int, costs: StageCosts) -> tup
     return makespan, tuple(makespan - work for work in busy), k * (overlapped + i - 2 * w)
 
 
-register("dualpipe", dualpipe, closed_form=closed_form, lesson=6, stages_per_rank=2, middle=lambda ranks: ranks // 2 - 1)
+register(
+    "dualpipe", dualpipe, closed_form=closed_form, lesson=6, stages_per_rank=2, middle=lambda ranks: ranks // 2 - 1
+)

@@ -39,7 +39,7 @@ def put_off(name: str, ranks: int, microbatches: int, per_rank: int) -> Schedule
     placement = linear(ranks)
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
     programs = (
-        _program(rank, microbatches, min(per_rank * (ranks - 1 - rank), microbatches), min(per_rank * rank, microbatches))
+        _program(rank, microbatches, warmup=per_rank * (ranks - 1 - rank), late=per_rank * rank)
         for rank in range(ranks)
     )
     return Schedule(name, placement, microbatches, tuple(programs))
@@ -47,7 +47,7 @@ def put_off(name: str, ranks: int, microbatches: int, per_rank: int) -> Schedule
 
 def _program(rank: int, microbatches: int, warmup: int, late: int) -> tuple[Action, ...]:
     f, i, w = (stream(kind, rank, range(microbatches)) for kind in "FIW")
-    left = microbatches - warmup  # forwards after the warm-up
+    late, left = min(late, microbatches), max(0, microbatches - warmup)  # left: forwards after the warm-up
     return tuple(
         chain(
             turns(warmup, f),

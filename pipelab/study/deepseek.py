@@ -1,4 +1,4 @@
-"""DeepSeek: the segments of a forward and a backward of DeepSeek-V3, distilled from the profile that DeepSeek published.
+"""DeepSeek: the segments of a forward and a backward of DeepSeek-V3, distilled from the published profile.
 
 `python -m pipelab.study.deepseek train.json` makes data/deepseek_v3_overlap.csv from that profile again.
 """

@@ -109,7 +109,8 @@ class Estimates(PartialTable[Estimate]):
     def _repr_html_(self) -> str:
         """A table, with the assumptions to unfold."""
         items = "".join(f"<li>{escape(each)}</li>" for each in self.assumptions)
-        return f"{super()._repr_html_()}<details><summary>what this takes for granted</summary><ul>{items}</ul></details>"
+        taken = f"<details><summary>what this takes for granted</summary><ul>{items}</ul></details>"
+        return super()._repr_html_() + taken
 
 
 def estimate_step(

@@ -48,7 +48,7 @@ def test_the_check_accepts_the_best_and_explains_the_others():
     [
         (SERIAL[1:], "attention(F) is missing"),
         ([*SERIAL, "combine(F)"], "combine(F) is there 2 times"),
-        ([*SERIAL, "lunch"], "'lunch' is no phase"),
+        ([*SERIAL, "lunch"], "'lunch' is no segment"),
         (SERIAL[::-1], "dispatch(F) comes before attention(F), which it needs"),
     ],
 )

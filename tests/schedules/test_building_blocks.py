@@ -1,12 +1,7 @@
 """What schedules with phases are written in."""
 
-import gc
-
-import pytest
-
-from pipelab import dualpipe
 from pipelab.ir import Action
-from pipelab.schedules.building_blocks import all_at_once, stream, turns
+from pipelab.schedules.building_blocks import pairs, stream, turns
 
 
 def test_streams_are_taken_in_turns():
@@ -22,20 +17,6 @@ def test_a_streams_actions_are_as_good_as_any():
     assert (type(action), action, hash(action)) == (Action, Action("F", 2, 3), hash(Action("F", 2, 3)))
 
 
-def test_garbage_collection_waits_and_goes_on():
-    seen = []
-    build = all_at_once(lambda: seen.append(gc.isenabled()))
-    build()
-    assert (seen, gc.isenabled()) == ([False], True)
-    with pytest.raises(ValueError):
-        dualpipe(3, 8)
-    assert gc.isenabled()
-
-
-def test_who_wants_no_garbage_collection_gets_none():
-    gc.disable()
-    try:
-        dualpipe(2, 4)
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
+def test_pairs():
+    (pair,) = pairs(stream("F", 2, [7]), stream("B", 0, [3]))
+    assert (type(pair), pair) == (Action, Action.parse("(2F7;0B3)OVERLAP_F_B"))

@@ -14,12 +14,13 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ...simulator import Costs, theory
+from ...schedules import theory
+from ...simulator import Costs
 from ...timeline import Timeline
 from ..backends.picture import Picture
 from ..backends.svg import Geometry
 from ..figures import number
-from ..plots.bubble_plots import Term, bubble_terms, each_gap, middle_rank, plot_bubble, stage_costs
+from ..plots.bubble_plots import Term, bubble_terms, each_gap, middle_rank, plot_bubble, stage_costs, with_middle
 from ..plots.timeline_plots import caption
 from .controls import Controls
 from .schedule_explorer import ScheduleExplorer
@@ -49,9 +50,8 @@ def explore_bubble(
     begin = {"forward": 1.0, "backward_input": 1.0, "backward_weight": 1.0, **costs}
     begin.setdefault("overlapped", begin["forward"] + begin["backward_input"] + begin["backward_weight"])
     values = {"ranks": ranks, "microbatches": microbatches, **begin}
-    names = ("dualpipe", "dualpipe-v")
     return BubbleExplorer(
-        Controls(schedule, None, names, controls, {**_LIMITS, **(limits or {})}, values), pace_ms, steps
+        Controls(schedule, None, with_middle(), controls, {**_LIMITS, **(limits or {})}, values), pace_ms, steps
     )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import ipywidgets as widgets
 
 from ...ir import Schedule
-from ...schedules import SCHEDULES, build
+from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
 
-Builder = Callable[[int, int], Schedule]
+Builder = Callable[..., Schedule]
 
 #: name -> (text beside the slider, smallest, largest, step). explore_schedule(limits=…) changes them.
 SLIDERS: dict[str, tuple[str, float, float, float]] = {
@@ -31,7 +31,7 @@ MEANING = {
     "against": "another schedule, drawn below on the same time axis",
     "ranks": "P: processes, each with its part of the model",
     "microbatches": "M: equal parts of the batch",
-    "chunks": "V: stages on each rank, of interleaved",
+    "chunks": "V: stages on each rank, where the schedule has a choice",
     "forward": "how long a forward takes, of a P-th of the model",
     "backward_input": "how long a backward's part for the input takes",
     "backward_weight": "how long a backward's part for the weights takes",
@@ -49,7 +49,6 @@ _BEGIN = {
     "backward_weight": 1,
     "latency": 0,
 }
-_WITH_CHUNKS = "interleaved"  # the one schedule that has a choice
 NOTHING = "nothing"  # to compare with
 CONTROLS = ("schedule", "against", *SLIDERS)
 
@@ -75,7 +74,7 @@ class Controls:
         shown = list(controls)
         if unknown := [name for name in (*shown, *values, *limits) if name not in CONTROLS]:
             raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
-        self.builders = _builders(schedules)
+        self.builders, self.with_chunks = _builders(schedules)
         for name in filter(None, (schedule, against)):
             if name not in self.builders:
                 raise ValueError(f"no schedule is called {name!r}; there are {', '.join(self.builders)}")
@@ -87,7 +86,7 @@ class Controls:
         )
         begin = {**_BEGIN, **values}
         self.sliders = {name: _slider(name, begin[name], limits.get(name)) for name in SLIDERS if name in begin}
-        if _WITH_CHUNKS not in self.builders and "chunks" not in values:
+        if not self.with_chunks and "chunks" not in values:
             shown = [name for name in shown if name != "chunks"]
         if missing := [name for name in shown if name in SLIDERS and name not in self.sliders]:
             raise ValueError(f"where does {missing[0]} begin? For example: explore_schedule(…, {missing[0]}=2)")
@@ -126,13 +125,13 @@ class Controls:
     @property
     def settings(self) -> str:
         """What a run depends on, as text."""
-        used = [name for name in self.sliders if name != "chunks" or self.choice.value == _WITH_CHUNKS]
+        used = [name for name in self.sliders if name != "chunks" or self.choice.value in self.with_chunks]
         return ", ".join([self.choice.value, *(f"{name} {self.value(name):g}" for name in used)])
 
     def refresh(self) -> None:
         """Chunks can be chosen only where a schedule has a choice."""
-        if _WITH_CHUNKS in self.builders:
-            self.sliders["chunks"].disabled = _WITH_CHUNKS not in (self.choice.value, self.against.value)
+        if self.with_chunks:
+            self.sliders["chunks"].disabled = self.with_chunks.isdisjoint((self.choice.value, self.against.value))
 
 
 def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
@@ -147,20 +146,15 @@ def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
     return widgets.FloatSlider(description=text, readout_format=f".{decimals}f", **numbers, **WIDE)
 
 
-def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> dict[str, Callable[..., Schedule]]:
-    """name -> function of (ranks, micro-batches, chunks)."""
+def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> tuple[dict[str, Builder], set[str]]:
+    """Name -> function of (ranks, micro-batches, chunks); and the names of schedules that have a choice of chunks."""
     if isinstance(schedules, Mapping):
-        return {name: _own(builder) for name, builder in schedules.items()}
-    return {name: _named(name) for name in (SCHEDULES if schedules is None else schedules)}
+        return {name: _without_chunks(builder) for name, builder in schedules.items()}, set()
+    entries = [registered(name) for name in (SCHEDULES if schedules is None else schedules)]
+    with_chunks = {entry.name for entry in entries if entry.chunks}
+    builders = {entry.name: entry.builder if entry.chunks else _without_chunks(entry.builder) for entry in entries}
+    return builders, with_chunks
 
 
-def _named(name: str) -> Callable[..., Schedule]:
-    if name not in SCHEDULES:
-        raise ValueError(f"no schedule is called {name!r}; there are {', '.join(SCHEDULES)}")
-    return lambda ranks, microbatches, chunks: build(
-        name, ranks, microbatches, chunks if name == _WITH_CHUNKS else None
-    )
-
-
-def _own(builder: Builder) -> Callable[..., Schedule]:
+def _without_chunks(builder: Builder) -> Builder:
     return lambda ranks, microbatches, chunks: builder(ranks, microbatches)

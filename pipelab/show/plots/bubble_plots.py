@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib.patches import Rectangle
 
 from ...ir.action import FORWARD
+from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
 from ...timeline import Timeline
 from ...timeline.dependencies import Gap
@@ -87,9 +88,16 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
 
 def middle_rank(timeline: Timeline) -> int:
     """The rank whose idle time the formula counts: before DualPipe's middle, at DualPipeV's fold."""
-    if timeline.name not in ("dualpipe", "dualpipe-v"):
-        raise ValueError(f"the terms are those of dualpipe's and dualpipe-v's bubble, not of {timeline.name}'s")
-    return timeline.num_ranks // (2 if timeline.name == "dualpipe" else 1) - 1
+    middle = registered(timeline.name).middle if timeline.name in SCHEDULES else None
+    if middle is None:
+        those = " and ".join(f"{name}'s" for name in with_middle())
+        raise ValueError(f"the terms are those of {those} bubble, not of {timeline.name}'s")
+    return middle(timeline.num_ranks)
+
+
+def with_middle() -> list[str]:
+    """The schedules that these terms are for."""
+    return [name for name in SCHEDULES if registered(name).middle]
 
 
 def plot_bubble(timeline: Timeline, costs: Costs, *, title: str | None = None) -> Picture:

@@ -10,8 +10,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from pipelab import Costs, build, lower, simulate, theory
-from pipelab.simulator.theory import THEORY
-from tests.schedules.cases import cases
+from pipelab.schedules import SCHEDULES
+
+from .cases import cases
 
 numbers = st.integers(0, 9) | st.fractions(0, 9, max_denominator=12)
 costs = st.tuples(numbers, numbers, numbers, numbers)
@@ -247,5 +248,5 @@ def test_chunks():
 
 
 def test_every_schedule_says_what_it_assumes():
-    for name in THEORY:
+    for name in SCHEDULES:
         assert theory(name, 4, 8).assumes.endswith(".")
