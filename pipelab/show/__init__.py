@@ -19,11 +19,11 @@ _MODULES = {
     "plots.curve_plots": ("plot_curves",),
     "plots.load_plots": ("plot_loads",),
     "plots.plan_plots": ("plot_plan",),
-    "plots.profile_plots": ("plot_profile",),
+    "plots.memory_plots": ("plot_memory",),
+    "plots.profile_plots": ("plot_profile", "plot_segments"),
     "plots.savings_chart": ("plot_savings",),
-    "plots.segment_plots": ("plot_segments",),
     "plots.serving_plots": ("plot_rebalancing", "plot_serving"),
-    "plots.timeline_plots": ("compare", "plot", "plot_memory"),
+    "plots.timeline_plots": ("compare", "plot"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from .plots.bubble_plots import bubble_terms, plot_bubble
     from .plots.curve_plots import plot_curves
     from .plots.load_plots import plot_loads
+    from .plots.memory_plots import plot_memory
     from .plots.plan_plots import plot_plan
-    from .plots.profile_plots import plot_profile
+    from .plots.profile_plots import plot_profile, plot_segments
     from .plots.savings_chart import plot_savings
-    from .plots.segment_plots import plot_segments
     from .plots.serving_plots import plot_rebalancing, plot_serving
-    from .plots.timeline_plots import compare, plot, plot_memory
+    from .plots.timeline_plots import compare, plot
 
 
 def __getattr__(name: str) -> Any:

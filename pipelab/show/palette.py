@@ -11,10 +11,11 @@ from typing import NamedTuple
 from ..ir.action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD
 
 COMM = "comm"  # whatever runs on the communication stream
+EXPOSED, OTHER = "exposed", "other"  # communication that nothing hides; work that is neither a forward nor a backward
 
 
 class Style(NamedTuple):
-    """How one kind of action is drawn, and its name in a legend."""
+    """How one kind of action is drawn, and its name in a legend, "" for none."""
 
     colour: str
     hatched: bool
@@ -27,6 +28,8 @@ STYLES = {
     BACKWARD_INPUT: Style("#F3BE55", True, "I  backward for the input"),
     BACKWARD_WEIGHT: Style("#4FAE8A", True, "W  backward for the weights"),
     COMM: Style("#8A93A3", False, "communication"),
+    EXPOSED: Style("#D1495B", False, "communication that nothing hides"),
+    OTHER: Style("#B9BEC7", False, ""),
 }
 OVERLAP = "#7B4FA3"  # the frame around an overlapped pair
 LABEL = "#10202E"  # on all of the colours above

@@ -1,4 +1,4 @@
-"""Picture: a matplotlib figure that shows itself in a notebook, without pyplot and its global state."""
+"""Pictures: matplotlib figures that show themselves in a notebook, without pyplot and its global state."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from ..palette import INK
-from ..scene.shapes import PAGE, WIDTH, Scene
+from ..palette import INK, Style
 
+INCHES = 9.6  # the usual width
+UNITS = 100  # of a scene, in an inch
 _DPI = 170  # pixels per inch of the file
 _SHOWN_DPI = 96  # in a notebook, which so has pixels to spare for sharp screens
-_POINTS = 0.72  # of a unit: a hundredth of an inch
 _LEFT, _RIGHT, _ABOVE, _BELOW = 0.62, 0.12, 0.3, 0.5  # inches around the panels
 
 
 class Picture(Figure):
-    """Panels of given heights, one above the other, on one time axis. All sizes are in inches.
+    """Panels of given heights, one above the other, on one x axis. All sizes are in inches.
 
     The ground is transparent, and the ink such that a light page and a dark one both show it. Margins are fixed: to let
     matplotlib find them takes as long as drawing a thousand actions.
@@ -41,6 +41,18 @@ class Picture(Figure):
             place = (_LEFT / width, upper / height, self.panel_width / width, panel / height)
             self.panels.append(self.add_axes(place, sharex=self.panels[0] if self.panels else None))
 
+    def finish(self, x: str, *, grid: bool = False, integer: bool = False) -> None:
+        """Give all panels plain axes, and the last one the x axis' numbers and what they count."""
+        for axes in self.panels:
+            last = axes is self.panels[-1]
+            plain(axes, x if last else "")
+            axes.tick_params(labelbottom=last)
+            axes.tick_params(axis="y", length=0)
+            if grid:
+                axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)
+        steps = {"integer": True} if integer else {"steps": [1, 2, 5, 10]}
+        self.panels[-1].xaxis.set_major_locator(MaxNLocator(16 if integer else 10, **steps))
+
     def png(self) -> bytes:
         """The picture as a PNG file."""
         file = BytesIO()
@@ -54,7 +66,13 @@ class Picture(Figure):
 
 
 def picture_formats() -> tuple[str, ...]:
-    """The endings of files that a picture can be saved to, such as png."""
+    """The endings of files that a picture can be saved to.
+
+    Examples
+    --------
+    >>> "png" in picture_formats()
+    True
+    """
     return tuple(FigureCanvasBase.get_supported_filetypes())
 
 
@@ -68,8 +86,19 @@ def plain(axes: Axes, x: str) -> None:
         spine.set_color(INK)
 
 
+def heading(axes: Axes, text: str, note: str = "") -> None:
+    """A line above a panel, and a note at its right."""
+    axes.set_title(text, color=INK, fontsize=9, loc="left", pad=4)
+    axes.set_title(note, color=INK, fontsize=8, loc="right", pad=4)
+
+
+def patches(styles: Sequence[Style]) -> list[Patch]:
+    """What a legend shows of styles."""
+    return [Patch(facecolor=style.colour, edgecolor="w", label=style.name) for style in styles]
+
+
 def legend_below(axes: Axes, handles: Sequence[Artist] | None = None, handlelength: float = 1.0) -> None:
-    """What the colours mean, in one row below the time axis. handles: None: of all that has a label."""
+    """What the colours mean, in one row below the x axis. handles: None: of all that has a label."""
     if handles is None:
         handles = axes.get_legend_handles_labels()[0]
     height = axes.get_position().height * axes.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
@@ -88,42 +117,3 @@ def legend_below(axes: Axes, handles: Sequence[Artist] | None = None, handleleng
     )
     for text in legend.get_texts():
         text.set_color(INK)
-
-
-def scene_picture(scene: Scene) -> Picture:
-    """A scene with matplotlib."""
-    picture = Picture(WIDTH / 100, [scene.height / 100])
-    picture.set_size_inches(WIDTH / 100, scene.height / 100)
-    (axes,) = picture.panels
-    axes.set_position((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, WIDTH)
-    axes.set_ylim(scene.height, 0)
-    for box in scene.boxes:
-        alpha = box.opacity if box.opacity < 1 else None  # 1 would undo a colour's own
-        drawn = Rectangle((box.x, box.y), box.width, box.height, alpha=alpha, linewidth=1.6)
-        drawn.set(facecolor=box.fill or "none", edgecolor=box.frame or "none")
-        axes.add_patch(drawn)
-        if box.hatched:
-            stripes = Rectangle((box.x, box.y), box.width, box.height, alpha=alpha, linewidth=0)
-            stripes.set(facecolor="none", edgecolor="white", hatch="////")
-            axes.add_patch(stripes)
-    for line in scene.lines:
-        drawn_line = Line2D((line.x0, line.x1), (line.y0, line.y1), linewidth=line.width)
-        drawn_line.set_color(INK if line.colour == PAGE else line.colour)
-        if line.dash:
-            drawn_line.set_dashes([float(length) for length in line.dash.split()])
-        axes.add_line(drawn_line)
-    sides = {"start": "left", "middle": "center", "end": "right"}
-    for x, y, text, anchor, size, colour, bold in scene.texts:
-        axes.text(
-            x,
-            y,
-            text,
-            ha=sides[anchor],
-            va="baseline",
-            fontsize=size * _POINTS,
-            color=INK if colour == PAGE else colour,
-            fontweight="bold" if bold else "normal",
-        )
-    return picture

@@ -1,4 +1,4 @@
-"""SVG: a timeline as text that a browser draws, fast enough to follow a slider.
+"""SVG: charts and scenes as text that a browser draws, fast enough to follow a slider.
 
 A path per colour and one short text per label: that is what keeps a thousand actions quick. Text and axes take the
 page's own colours, light or dark.
@@ -6,6 +6,7 @@ page's own colours, light or dark.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
@@ -13,36 +14,37 @@ import numpy as np
 
 from ...timeline import Timeline
 from ..figures import number
-from ..palette import LABEL, OVERLAP, STYLES, TRACK
+from ..palette import LABEL, OVERLAP, TRACK
+from ..scene.chart import BAR, Chart, legend
 from ..scene.shapes import PAGE, WIDTH, Box, Line, Scene, Text
-from ..scene.timeline_scene import Boxes, boxes, kinds, tints_mean
+from ..scene.timeline_scene import kinds, timeline_chart, tints_mean
 
-_LEFT, _RIGHT, _ABOVE, _BELOW, _BAR = 58, 20, 24, 36, 0.88
-_COPIES = (
-    '<defs><pattern id="pipelab-copies" width="5" height="5" patternUnits="userSpaceOnUse" '
-    'patternTransform="rotate(45)"><rect width="1.3" height="5" fill="#fff" fill-opacity="0.75"/></pattern></defs>'
-)
+_LEFT, _RIGHT, _ABOVE, _BELOW = 58, 20, 24, 36
 _INK = "var(--jp-content-font-color1, currentColor)"
 _HATCH = (
-    '<pattern id="pipelab-hatch" width="4" height="4" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    '<rect width="1.2" height="4" fill="#fff" fill-opacity="0.6"/></pattern>'
+    '<defs><pattern id="pipelab-{}" width="{}" height="{}" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect width="{}" height="{}" fill="#fff" fill-opacity="{}"/></pattern></defs>'
 )
+_NARROW, _COPIES = _HATCH.format("hatch", 4, 4, 1.2, 4, 0.6), _HATCH.format("copies", 5, 5, 1.3, 5, 0.75)
 
 
 class Geometry(NamedTuple):
-    """Where things lie in a picture, so that layers over it fit: ranks, height of a row, time axis' end and scale."""
+    """Where things lie in a timeline's picture, so that layers over it fit: ranks, height of a row, time axis' end."""
 
     ranks: int
     row: float
     until: float
-    scale: float
 
     @classmethod
     def of(cls, timeline: Timeline, until: float | None = None) -> Geometry:
         """until: where the time axis ends; None: with the timeline."""
-        until = until or float(timeline.makespan) or 1.0
         row = 30 if timeline.num_ranks <= 8 else max(11, 240 // timeline.num_ranks)
-        return cls(timeline.num_ranks, row, until, (WIDTH - _LEFT - _RIGHT) / until)
+        return cls(timeline.num_ranks, row, until or float(timeline.makespan) or 1.0)
+
+    @property
+    def scale(self) -> float:
+        """Units of length in a unit of time."""
+        return (WIDTH - _LEFT - _RIGHT) / self.until
 
     @property
     def bottom(self) -> float:
@@ -55,16 +57,12 @@ class Geometry(NamedTuple):
 
     def box(self, rank: int, start: float, end: float) -> tuple[float, float, float, float]:
         """(left, top, width, height) of a whole action."""
-        top = _ABOVE + self.row * (rank + (1 - _BAR) / 2)
-        return self.x(start), top, (end - start) * self.scale, self.row * _BAR
+        top = _ABOVE + self.row * (rank + (1 - BAR) / 2)
+        return self.x(start), top, (end - start) * self.scale, self.row * BAR
 
     def open(self, css: str = "", style: str = "", attributes: str = "") -> str:
         """The opening tag of a picture, or of a layer over it."""
-        return (
-            f'<svg class="{css}" viewBox="0 0 {WIDTH} {self.bottom + _BELOW:g}" {attributes} font-size="12" '
-            f'style="width:100%;max-width:1200px;display:block;{style}" '
-            'font-family="var(--jp-ui-font-family, sans-serif)">'
-        )
+        return _open(WIDTH, self.bottom + _BELOW, f'class="{css}" {attributes} font-size="12"', style)
 
     def footnote(self, text: str) -> str:
         """A line of text below the axis, at the left; `text` is markup."""
@@ -74,16 +72,35 @@ class Geometry(NamedTuple):
 def timeline_svg(timeline: Timeline, *, title: str, description: str = "", until: float | None = None) -> str:
     """A timeline as an SVG element.
 
-    title        stands above it;  description: what a screen reader says of it
-    until        where the time axis ends; None: with the timeline
+    Parameters
+    ----------
+    timeline : Timeline
+        What is drawn.
+    title : str
+        Stands above it.
+    description : str, optional
+        What a screen reader says of it; the title by default.
+    until : float, optional
+        Where the time axis ends; with the timeline by default.
+
+    Examples
+    --------
+    >>> from pipelab import gpipe, simulate
+    >>> timeline_svg(simulate(gpipe(2, 2)), title="gpipe").count(">rank ")
+    2
     """
-    drawn = boxes(timeline)
     geometry = Geometry.of(timeline, until)
+    chart = timeline_chart(timeline, geometry.until, geometry.scale, geometry.row)
+    tracks = [geometry.box(rank, 0, float(timeline.makespan)) for rank in range(geometry.ranks)]
     parts = [
         geometry.open(attributes=f'role="img" aria-label="{escape(description or title)}"'),
-        f'<defs>{_HATCH}</defs><text x="0" y="14" fill="{_INK}">{escape(title)}</text>',
-        *_rows(geometry, float(timeline.makespan)),
-        *_boxes(drawn, geometry),
+        f'{_NARROW}<text x="0" y="14" fill="{_INK}">{escape(title)}</text>',
+        f'<path d="{"".join(_rect(*track) for track in tracks)}" fill="{TRACK}"/>',
+        _texts(
+            [(_LEFT - 8, _ABOVE + geometry.row * (rank + 0.5) + 4, name) for rank, name in chart.rows],
+            f'text-anchor="end" fill="{_INK}" font-size="{min(12, geometry.row):g}"',
+        ),
+        *_chart(chart, geometry),
         *_axis(geometry, timeline.unit or "time"),
         "</svg>",
     ]
@@ -102,56 +119,44 @@ def cursor_svg(timeline: Timeline, time: float, until: float | None = None) -> s
     )
 
 
-def _rows(geometry: Geometry, length: float) -> list[str]:
-    boxes = [geometry.box(rank, 0, length) for rank in range(geometry.ranks)]
-    tracks = "".join(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z" for x, y, width, height in boxes)
-    names = "".join(
-        f'<text x="{_LEFT - 8}" y="{_ABOVE + geometry.row * (rank + 0.5) + 4:.1f}">rank {rank}</text>'
-        for rank in range(geometry.ranks)
+def _open(width: float, height: float, attributes: str, style: str = "") -> str:
+    return (
+        f'<svg viewBox="0 0 {width:g} {height:g}" {attributes} style="width:100%;max-width:{1.25 * width:g}px;'
+        f'display:block;{style}" font-family="var(--jp-ui-font-family, sans-serif)">'
     )
-    return [
-        f'<path d="{tracks}" fill="{TRACK}"/>',
-        f'<g text-anchor="end" fill="{_INK}" font-size="{min(12, geometry.row):g}">{names}</g>',
-    ]
 
 
-def _boxes(drawn: Boxes, geometry: Geometry) -> list[str]:
-    bar = geometry.row * _BAR
-    left, width = _LEFT + drawn.left * geometry.scale, (drawn.right - drawn.left) * geometry.scale
-    above = _ABOVE + geometry.row * (drawn.rank + (1 - _BAR) / 2)
-    top = above + bar * drawn.top
-    height = bar * (drawn.bottom - drawn.top)
-    gap = np.minimum(0.7, width / 4)  # a thin line between neighbours
-    shapes = [
-        f"M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}h-{w:.1f}z"
-        for x, y, w, h in zip(left.tolist(), top.tolist(), (width - gap).tolist(), height.tolist(), strict=True)
-    ]
-    digits = np.array([len(label) for label in drawn.labels])
-    # Too small for a label: hatched instead.
-    narrow = ~drawn.labelled((width >= 2 + 5.2 * digits) & (height >= 9))
-    tight = ~narrow & (width < 5 + 6.5 * digits)
-    parts, hatched = [], []
-    styles = drawn.style.tolist()
-    for style, ((kind, _), colour) in enumerate(zip(drawn.styles, drawn.colours, strict=True)):
-        parts.append(
-            f'<path fill="{colour}" d="{"".join(s for s, own in zip(shapes, styles, strict=True) if own == style)}"/>'
-        )
-        if STYLES[kind].hatched:
-            hatched += [s for s, own, bare in zip(shapes, styles, narrow, strict=True) if bare and own == style]
-    if hatched:
-        parts.append(f'<path fill="url(#pipelab-hatch)" d="{"".join(hatched)}"/>')
-    if drawn.frames:
-        frames = [
-            f"M{left[i]:.1f} {above[i]:.1f}h{width[i] - gap[i]:.1f}v{2 * height[i]:.1f}h-{width[i] - gap[i]:.1f}z"
-            for i in drawn.frames
-        ]
-        parts.append(f'<path fill="none" stroke="{OVERLAP}" stroke-width="1.2" d="{"".join(frames)}"/>')
-    middle, centre = (left + width / 2).tolist(), (top + height / 2 + 4).tolist()
-    for chosen, size in ((~narrow & ~tight, 11), (tight, 9)):
-        labels = "".join(
-            f'<text x="{middle[i]:.1f}" y="{centre[i]:.1f}">{drawn.labels[i]}</text>' for i in np.flatnonzero(chosen)
-        )
-        parts.append(f'<g text-anchor="middle" fill="{LABEL}" font-size="{min(size, bar * 0.8):.1f}">{labels}</g>')
+def _rect(x: float, y: float, width: float, height: float) -> str:
+    """A rectangle as a part of a path."""
+    return f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z"
+
+
+def _texts(texts: Iterable[tuple[float, float, str]], attributes: str) -> str:
+    """Texts alike."""
+    found = "".join(f'<text x="{x:.1f}" y="{y:.1f}">{text}</text>' for x, y, text in texts)
+    return f"<g {attributes}>{found}</g>"
+
+
+def _chart(chart: Chart, geometry: Geometry) -> list[str]:
+    """Boxes, hatches, frames and labels."""
+    left, wide = _LEFT + chart.left * chart.scale, (chart.right - chart.left) * chart.scale
+    top, tall = _ABOVE + (chart.top - chart.limits[0]) * chart.row, (chart.bottom - chart.top) * chart.row
+    inner = wide - np.minimum(0.7, wide / 4)  # a thin line between neighbours
+    shapes = list(map(_rect, left.tolist(), top.tolist(), inner.tolist(), tall.tolist()))
+    paths = [""] * len(chart.styles)
+    for style, shape in zip(chart.style.tolist(), shapes, strict=True):
+        paths[style] += shape
+    parts = [f'<path fill="{colour}" d="{path}"/>' for colour, path in zip(chart.colours, paths, strict=True)]
+    if (hatched := chart.hatched).any():
+        path = "".join(shapes[box] for box in np.flatnonzero(hatched))
+        parts.append(f'<path fill="url(#pipelab-hatch)" d="{path}"/>')
+    if chart.frames:
+        path = "".join(_rect(left[box], top[box], inner[box], 2 * tall[box]) for box in chart.frames)
+        parts.append(f'<path fill="none" stroke="{OVERLAP}" stroke-width="1.2" d="{path}"/>')
+    middle, centre = (left + wide / 2).tolist(), (top + tall / 2 + 0.36 * chart.sizes).tolist()
+    for size in np.unique(chart.sizes[chart.sizes > 0]):
+        labels = [(middle[box], centre[box], chart.labels[box]) for box in np.flatnonzero(chart.sizes == size)]
+        parts.append(_texts(labels, f'text-anchor="middle" fill="{LABEL}" font-size="{size:g}"'))
     return parts
 
 
@@ -180,7 +185,7 @@ def legend_html(*timelines: Timeline) -> str:
     entries = "".join(
         '<span style="display:inline-flex;align-items:center;margin-right:16px"><span style="width:12px;height:12px;'
         f'background:{style.colour};margin-right:6px"></span>{escape(style.name)}</span>'
-        for style in (STYLES[kind] for kind in kinds(*timelines))
+        for style in legend(kinds(*timelines))
     )
     if note := tints_mean(*timelines):
         entries += f"<i>{escape(note)}</i>"
@@ -190,9 +195,8 @@ def legend_html(*timelines: Timeline) -> str:
 def scene_svg(scene: Scene, description: str) -> str:
     """A scene as an SVG element. description: what a screen reader says of it."""
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {scene.height:g}" role="img" aria-label="{escape(description)}" '
-        'style="width:100%;max-width:1200px;display:block" font-family="var(--jp-ui-font-family, sans-serif)">',
-        _COPIES,
+        _open(scene.width, scene.height, f'role="img" aria-label="{escape(description)}"'),
+        _COPIES if any(box.hatched for box in scene.boxes) else "",
         *map(_box_svg, scene.boxes),
         *map(_line_svg, scene.lines),
         *map(_text_svg, scene.texts),
@@ -212,17 +216,17 @@ def _box_svg(box: Box) -> str:
 
 def _line_svg(line: Line) -> str:
     dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
-    colour = _INK if line.colour == PAGE else line.colour
-    return (
-        f'<path d="M{line.x0:.1f} {line.y0:.1f}L{line.x1:.1f} {line.y1:.1f}" stroke="{colour}" '
-        f'stroke-width="{line.width:g}"{dash}/>'
-    )
+    path = f"M{line.x0:.1f} {line.y0:.1f}L{line.x1:.1f} {line.y1:.1f}"
+    return f'<path d="{path}" stroke="{_ink(line.colour)}" stroke-width="{line.width:g}"{dash}/>'
 
 
 def _text_svg(text: Text) -> str:
-    colour = _INK if text.colour == PAGE else text.colour
     bold = ' font-weight="bold"' if text.bold else ""
     return (
         f'<text x="{text.x:.1f}" y="{text.y:.1f}" text-anchor="{text.anchor}" font-size="{text.size:.3g}" '
-        f'fill="{colour}"{bold} pointer-events="none">{escape(text.text)}</text>'
+        f'fill="{_ink(text.colour)}"{bold} pointer-events="none">{escape(text.text)}</text>'
     )
+
+
+def _ink(colour: str) -> str:
+    return _INK if colour == PAGE else colour

@@ -14,7 +14,8 @@ import numpy as np
 from ...eplb import Plan
 from ...eplb.reference import Step, Steps, global_steps, hierarchical_steps, pack_steps, replicate_steps
 from ...eplb.sizes import Sizes, as_load, scaled
-from ..backends.picture import Picture, scene_picture
+from ..backends.drawing import scene_picture
+from ..backends.picture import Picture
 from ..backends.svg import scene_svg
 from ..figures import number
 from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, titled
@@ -197,7 +198,7 @@ def _after(allocation: Allocation, step: Step) -> Allocation:
         return replace(
             allocation, node_of={**allocation.node_of, item: place}, lit_group=item, lit_expert=None, lit_gpu=None
         )
-    if kind == "replica":
+    if kind == "copy":
         copies = [place if expert == item else count for expert, count in enumerate(allocation.copies)]
         return replace(allocation, copies=copies, lit_expert=item, lit_gpu=None, lit_group=None)
     gpus = [[*held, item] if gpu == place else held for gpu, held in enumerate(allocation.gpus)]
@@ -215,7 +216,7 @@ def _sentence(before: Allocation, step: Step, sizes: Sizes) -> str:
             f"Group {item}, with {number(before.group_load(item))}, is the heaviest left. Node {place}, with "
             f"{number(has)} so far, is the lightest with room: there it goes."
         )
-    if kind == "replica":
+    if kind == "copy":
         nth = _ORDINALS[place] if place < len(_ORDINALS) else f"{place}th"
         share, now = number(before.share(item)), number(before.load[item] / place)
         if not before.load[item]:

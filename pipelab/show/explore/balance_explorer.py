@@ -12,7 +12,8 @@ import numpy as np
 
 from ...eplb import Plan, contiguous, lognormal, rebalance, zipf
 from ...eplb.sizes import as_load
-from ..backends.picture import Picture, scene_picture
+from ..backends.drawing import scene_picture
+from ..backends.picture import Picture
 from ..backends.svg import scene_svg
 from ..figures import number
 from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, legend, titled

@@ -1,83 +1,134 @@
-"""Profile: what a profiled program's devices computed and communicated, and what of it was hidden, as a picture."""
+"""Profiles and segments as pictures: what is computed, what is communicated meanwhile, and what nothing hides."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
-
-from ...profiler.kernels import ROLES
+from ...profiler.kernels import COMMUNICATION, COMPUTATION, ROLES
 from ...profiler.profile import Profile, ProfileBlock
-from ..backends.picture import Picture, legend_below, plain
+from ...simulator.segment_order import COMM, COMPUTE
+from ...timeline import Intervals
+from ..backends.drawing import draw_chart
+from ..backends.picture import INCHES, UNITS, Picture, heading, legend_below, patches
 from ..figures import number
-from ..palette import COMM, INK, LABEL, STYLES, TRACK
-from .timeline_plots import WIDTH
+from ..palette import EXPOSED
+from ..scene.chart import legend
+from ..scene.profile_scene import Row, profile_chart
 
-_ROW, _THIN = 0.42, 0.12  # inches; exposed communication has a thin row
-_BAR = 0.9  # of a row that its blocks fill
-_POINTS = 6
-_CHARACTER = 0.0086 * _POINTS  # inches
-_EDGED = 0.03  # inches: of narrower boxes a white edge would hide too much
-_OTHER = "#B9BEC7"  # work that is neither a forward nor a backward
-_EXPOSED = "#D1495B"
-_NAMES = dict(zip(ROLES, ("compute", "comm", "copy"), strict=True))
+_NAMES = {**dict(zip(ROLES, ("compute", "comm", "copy"), strict=True)), EXPOSED: EXPOSED}
+_ROLES = {COMPUTE: ROLES[COMPUTATION], COMM: ROLES[COMMUNICATION]}
+_SHORT = {"attention": "attn"}  # boxes are narrow
 
-#: A forward, a backward or a part of one, as annotations call them.
-_KINDS = {
-    "F": r"\(F\)|\bforward\b|\bfwd\b",
-    "W": r"\(W\)|\bwgrad\b|weight.?grad",
-    "I": r"\(I\)|\bdgrad\b|input.?grad",
-    "B": r"\(B\)|\bbackward\b|\bbwd\b",
-}
+Segments = Sequence[tuple[str, str, str, Any, Any]]  # (stream, name, direction, start, end)
 
 
 def plot_profile(
-    profile: Profile, *, begin: float = 0, end: float | None = None, title: str | None = None, width: float = WIDTH
+    profile: Profile, *, begin: float = 0, end: float | None = None, title: str | None = None, width: float = INCHES
 ) -> Picture:
     """Draw a profile: per device what it computes, what it communicates below, and what of that nothing hides.
 
     One block per annotation, coloured where its name tells a forward from a backward: "attn(F)", "backward". Whatever
-    streams of one role do together is on one row; what overlaps there is side by side. begin and end, in ms, choose a
-    part of it; width is in inches. ValueError for a part that is none.
+    streams of one role do together is on one row; what overlaps there is side by side.
 
+    Parameters
+    ----------
+    profile : Profile
+        As `pipelab.load_profile` reads it.
+    begin, end : float
+        The part to draw, in ms; all by default.
+    title : str, optional
+        Its name and main figures by default.
+    width : float
+        In inches.
+
+    Raises
+    ------
+    ValueError
+        For a part that is empty, or begins before 0.
+
+    Examples
+    --------
     >>> from pipelab import load_profile
     >>> plot_profile(load_profile("trace.json.gz"), begin=20, end=60).savefig("profile.png")  # doctest: +SKIP
     """
     end = profile.span if end is None else end
     if profile.span and not 0 <= begin < end:
         raise ValueError(f"begin and end must be in order, from 0 to {profile.span:g} ms; got {begin:g} and {end:g}")
-    blocks = [block for block in profile.blocks() if block.start < end and block.end > begin]
-    rows = [(device, role) for device in profile.devices for role in (*ROLES, "exposed")]
-    shown = {(block.device, block.role) for block in blocks}
-    rows = [row for row in rows if row in shown or row[1] == "exposed" and (row[0], ROLES[1]) in shown]
-    heights = [_THIN if role == "exposed" else _ROW for _, role in rows] or [_ROW]
-    picture = Picture(width, [sum(heights)])
-    (axes,) = picture.panels
-    upper, places, exposures = 0.0, [], profile.exposures()
-    for (device, role), height in zip(rows, heights, strict=False):
-        mine = exposures if role == "exposed" else blocks
-        mine = [block for block in mine if (block.device, block.role) == (device, role)]
-        _draw(axes, mine, upper + (1 - _BAR) / 2 * height, _BAR * height, picture.panel_width / ((end - begin) or 1))
-        places.append((upper + height / 2, _name(device, role, len(profile.devices))))
-        upper += height
-    _frame(axes, places, begin, end or 1, sum(heights))
-    axes.set_title(title or _caption(profile), color=INK, fontsize=9, loc="left", pad=4)
-    there = {_kind(block) for block in blocks}
-    meanings = {STYLES[kind].name: STYLES[kind].colour for kind in STYLES if kind in there}
-    if any(role == "exposed" for _, role in rows):
-        meanings["communication that nothing hides"] = _EXPOSED
-    if meanings:
-        legend_below(axes, _patches(meanings))
+    blocks: dict[tuple[int | str, str], list[ProfileBlock]] = {}
+    for block in profile.blocks():
+        if block.start < end and block.end > begin:
+            blocks.setdefault((block.device, block.role), []).append(block)
+    for device in profile.devices:
+        if (device, ROLES[COMMUNICATION]) in blocks:
+            blocks[device, EXPOSED] = [block for block in profile.exposures() if block.device == device]
+    order = [(device, role) for device in profile.devices for role in _NAMES if (device, role) in blocks]
+    several = len(profile.devices) > 1
+    rows = [(f"{device} " * several + _NAMES[role], blocks[device, role]) for device, role in order]
+    return _draw({title or _caption(profile): rows}, begin, end or 1, "ms", width)
+
+
+def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: float = INCHES) -> Picture:
+    """Draw segments, one panel for each title, on one time axis: what is computed, communicated and not hidden.
+
+    Parameters
+    ----------
+    panels : mapping of str to sequence of (stream, name, direction, start, end)
+        Such as ``("comm", "dispatch", "F", 1.5, 3.0)``: a `Hiding`'s segments, or what `place_segments` gives.
+    unit : str
+        Of time; "" for abstract units.
+    width : float
+        In inches.
+
+    Raises
+    ------
+    ValueError
+        For no panels, or an empty one.
+
+    Examples
+    --------
+    >>> from pipelab import Costs
+    >>> from pipelab.simulator.segment_order import DEEPSEEK, place_segments
+    >>> placed = place_segments(DEEPSEEK, Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
+    >>> plot_segments({"DeepSeek's order": placed}, unit="").panels[0].get_title("left")
+    "DeepSeek's order · 54.5 · communication 48, 96 % hidden"
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("nothing to draw: give each title its phases")
+    until = max(float(end) for segments in panels.values() for *_, end in segments)
+    drawn = {}
+    for title, segments in panels.items():
+        blocks = [
+            ProfileBlock("", _ROLES[stream], f"{_SHORT.get(name, name)}({direction})", float(start), float(end))
+            for stream, name, direction, start, end in sorted(segments, key=lambda segment: float(segment[3]))
+            if end > start
+        ]
+        mine = {stream: [block for block in blocks if block.role == role] for stream, role in _ROLES.items()}
+        computed, communicated = (
+            Intervals([block.start for block in mine[stream]], [block.end for block in mine[stream]])
+            for stream in (COMPUTE, COMM)
+        )
+        exposed = communicated.minus(computed)
+        mine[EXPOSED] = [ProfileBlock("", EXPOSED, "", *gap) for gap in exposed]
+        span = max(block.end for block in blocks) - min(block.start for block in blocks)
+        drawn[f"{title} · {_hidden(span, communicated, exposed, unit)}"] = list(mine.items())
+    return _draw(drawn, 0, until, unit, width)
+
+
+def _draw(panels: Mapping[str, list[Row]], begin: float, end: float, unit: str, width: float) -> Picture:
+    """Panels of rows of blocks, each below its title."""
+    across = Picture(width, [1]).panel_width * UNITS
+    charts = [profile_chart(rows, begin, end, unit, across) for rows in panels.values()]
+    picture = Picture(width, [chart.height / UNITS for chart in charts])
+    for axes, title, chart in zip(picture.panels, panels, charts, strict=True):
+        draw_chart(axes, chart)
+        heading(axes, title)
+    picture.finish(f"time, {unit}" if unit else "time")
+    kinds = {kind for chart in charts for kind, _ in chart.styles}
+    exposed = {EXPOSED for rows in panels.values() for name, _ in rows if name.endswith(EXPOSED)}
+    if styles := legend(kinds | exposed):
+        legend_below(picture.panels[-1], patches(styles))
     return picture
-
-
-def _patches(meanings: dict[str, str]) -> list[Patch]:
-    return [Patch(facecolor=colour, edgecolor="w", label=name) for name, colour in meanings.items()]
 
 
 def _caption(profile: Profile) -> str:
@@ -87,70 +138,7 @@ def _caption(profile: Profile) -> str:
     return f"{profile.name} · measured · {times} · {hidden}" + " · cut off" * profile.truncated
 
 
-def _name(device: int | str, role: str, devices: int) -> str:
-    name = _NAMES.get(role, role)
-    return name if devices == 1 else f"{device} {name}"
-
-
-def _kind(block: ProfileBlock) -> str | None:
-    """A key of STYLES; None for work that is none of them."""
-    for kind, pattern in _KINDS.items():
-        if re.search(pattern, block.annotation, re.IGNORECASE):
-            return kind
-    return COMM if block.role == ROLES[1] else None
-
-
-def _draw(axes: Axes, blocks: list[ProfileBlock], top: float, height: float, scale: float) -> None:
-    """A row's blocks. scale: inches of a ms."""
-    lanes = _lanes(blocks)
-    share = height / (1 + max(lanes, default=0))
-    corners, colours, edges, strokes = [], [], [], []
-    for block, lane in zip(blocks, lanes, strict=True):
-        kind, upper = _kind(block), top + lane * share
-        lower = upper + share
-        corners.append([(block.start, upper), (block.end, upper), (block.end, lower), (block.start, lower)])
-        colours.append(_EXPOSED if block.role == "exposed" else STYLES[kind].colour if kind else _OTHER)
-        width = (block.end - block.start) * scale
-        edges.append(0.4 if width >= _EDGED else 0.0)
-        if text := _label(block.annotation, width, share):
-            style: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 0.95, "clip_on": True}
-            axes.text((block.start + block.end) / 2, (upper + lower) / 2, text, color=LABEL, fontsize=_POINTS, **style)
-        elif kind and STYLES[kind].hatched:
-            strokes.append([(block.start, lower), (block.end, upper)])
-    axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors="w", linewidths=edges), autolim=False)
-    axes.add_collection(LineCollection(strokes, colors="#FFFFFFB0", linewidths=1.2), autolim=False)
-
-
-def _lanes(blocks: Iterable[ProfileBlock]) -> list[int]:
-    """For each block, by start, the first lane that is free."""
-    free: list[float] = []
-    lanes = []
-    for block in blocks:
-        lane = next((i for i, until in enumerate(free) if until <= block.start), len(free))
-        free[lane : lane + 1] = [block.end]
-        lanes.append(lane)
-    return lanes
-
-
-def _label(annotation: str, width: float, height: float) -> str:
-    """As much of a name as has room: "attn(F)" on one line, on two, or its F; all or nothing of other names."""
-    name, bracket, rest = annotation.partition("(")
-    options = [annotation]
-    if bracket and name:
-        options += [f"{name}\n({rest}", f"({rest}"]
-    for text in options:
-        lines = text.split("\n")
-        if max(map(len, lines)) * _CHARACTER <= width and len(lines) * _POINTS / 72 * 1.15 <= height:
-            return text
-    return ""
-
-
-def _frame(axes: Axes, places: list[tuple[float, str]], begin: float, end: float, height: float) -> None:
-    tracks = [[(begin, place), (end, place)] for place, _ in places]
-    axes.add_collection(LineCollection(tracks, colors=TRACK, linewidths=1, zorder=0), autolim=False)
-    axes.set_xlim(begin, end)
-    axes.set_ylim(height, 0)
-    axes.set_yticks([place for place, _ in places], [name for _, name in places])
-    axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
-    plain(axes, "time, ms")
-    axes.tick_params(axis="y", length=0)
+def _hidden(span: float, communicated: Intervals, exposed: Intervals, unit: str) -> str:
+    unit = f" {unit}" if unit else ""
+    share = f", {100 * (1 - exposed.total / communicated.total):.0f} % hidden" if communicated.total else ""
+    return f"{number(span)}{unit} · communication {number(communicated.total)}{unit}{share}"

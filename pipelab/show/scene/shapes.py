@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..palette import LABEL
 
-WIDTH = 960  # of every scene; a page scales it
+WIDTH = 960  # usually; a page scales it
 PAGE = "page"  # the colour of the page's own text, light or dark
 
 
@@ -51,12 +51,13 @@ class Line(NamedTuple):
 
 @dataclass
 class Scene:
-    """Boxes, lines upon them and texts upon both, WIDTH units wide."""
+    """Boxes, lines upon them and texts upon both."""
 
     height: float = 0
+    width: float = WIDTH
     boxes: list[Box] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
 
 
 def label(box: Box, text: str, size: float = 11) -> Text | None:

@@ -1,53 +1,74 @@
-"""Boxes: a timeline as rectangles on one row per rank, whatever draws them."""
+"""A timeline as a chart: a row per rank, a box per action."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from ...ir import Action
 from ...timeline import COMM, Timeline
 from .. import palette
-from ..palette import CHUNK_TINT, STYLES, tinted
+from ..palette import CHUNK_TINT, STYLES
+from .chart import BAR, Chart, ChartBox, columns
 
 _COMPUTE_SHARE = 0.68  # of a row's height, where it shows a communication stream as well
+_GAP = 0.06  # of it, between the two
 
 
-class Boxes(NamedTuple):
-    """A timeline's spans as rectangles, in columns; an overlapped pair gives two, forward above backward.
+def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -> Chart:
+    """Lay a timeline out. An overlapped pair is two boxes in a frame, its forward above its backward.
 
-    left, right   [boxes] float, from the timeline's begin
-    rank          [boxes] int
-    top, bottom   [boxes] float, parts of the row's height: 0 is its upper edge, 1 its lower
-    style         [boxes] int, an index into `styles`: (kind, tint)
-    labels        [boxes] the micro-batch's number; empty for communication
-    frames        [frames] indices of the upper box of each overlapped pair; the lower one is the next
+    until: where the time axis ends;  scale: units of length in a unit of time;  row: a row's height, in units
     """
+    tint_of = Tints(timeline)
+    height = BAR * (_COMPUTE_SHARE if (timeline.stream == COMM).any() else 1.0)
+    boxes: list[ChartBox] = []
+    frames: list[int] = []
+    lefts, rights = (timeline.start - timeline.begin).tolist(), (timeline.end - timeline.begin).tolist()
+    spans = zip(timeline.actions, timeline.stream.tolist(), timeline.rank.tolist(), lefts, rights, strict=True)
+    for action, stream, rank, left, right in spans:
+        top = rank - BAR / 2
+        if stream == COMM:
+            boxes.append(ChartBox(left, right, top + height + _GAP * BAR, top + BAR, palette.COMM))
+            continue
+        if action.parts:
+            frames.append(len(boxes))
+        share = height / len(action.computes) if action.parts else height
+        for place, part in enumerate(action.computes):
+            edges = (left, right, top + place * share, top + (place + 1) * share)
+            boxes.append(ChartBox(*edges, part.kind, tint_of(rank, part), str(part.microbatch)))
+    found = columns(boxes)
+    ranks = range(timeline.num_ranks)
+    return Chart(
+        **found,
+        sizes=_sizes(found, scale, row),
+        rows=[(rank, f"rank {rank}") for rank in ranks],
+        limits=(-0.5, len(ranks) - 0.5),
+        row=row,
+        begin=0.0,
+        until=until,
+        scale=scale,
+        unit=timeline.unit,
+        frames=frames,
+    )
 
-    left: np.ndarray
-    right: np.ndarray
-    rank: np.ndarray
-    top: np.ndarray
-    bottom: np.ndarray
-    style: np.ndarray
-    styles: list[tuple[str, float]]
-    labels: list[str]
-    frames: list[int]
 
-    def labelled(self, room: np.ndarray) -> np.ndarray:
-        """Which boxes show their label, of those that have room for it.
+def _sizes(found: dict, scale: float, row: float) -> np.ndarray:
+    """Of the labels' letters; 0 where they have no room."""
+    wide, tall = (found["right"] - found["left"]) * scale, (found["bottom"] - found["top"]) * row
+    digits = np.array([len(label) for label in found["labels"]])
+    shown = all_or_none(style := found["style"], (wide >= 2 + 5.3 * digits) & (tall >= 8.5))
+    tight = np.bincount(style, shown & (wide < 5 + 6.5 * digits))[style] > 0  # then all of its style are as small
+    return np.where(shown, np.minimum(np.where(tight, 9.5, 11), 0.95 * tall).round(1), 0)
 
-        Of a style whose labels mostly have no room, none does: measured actions are not all of one length, and the few
-        that are long enough would stand there as if they were chosen.
-        """
-        all_, fitting = (np.bincount(self.style, weights, len(self.styles)) for weights in (None, room))
-        return room & (2 * fitting >= all_)[self.style]
 
-    @property
-    def colours(self) -> list[str]:
-        """One per style."""
-        return [tinted(STYLES[kind].colour, tint) for kind, tint in self.styles]
+def all_or_none(style: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """Which boxes show their label, of those that have room for it.
+
+    Of a style whose labels mostly have no room, none does: measured actions are not all of one length, and the few
+    that are long enough would stand there as if they were chosen.
+    """
+    every, fitting = (np.bincount(style, weights) for weights in (None, room))
+    return room & (2 * fitting >= every)[style]
 
 
 def kinds(*timelines: Timeline) -> list[str]:
@@ -58,56 +79,15 @@ def kinds(*timelines: Timeline) -> list[str]:
     return [kind for kind in STYLES if kind in there]
 
 
-def boxes(timeline: Timeline) -> Boxes:
-    """The rectangles of a timeline."""
-    tint_of = _Tints(timeline)
-    both_streams = bool((timeline.stream == COMM).any())
-    height = _COMPUTE_SHARE if both_streams else 1.0
-    styles: dict[tuple[str, float], int] = {}
-    rows: list[tuple[int, float, float, int, str]] = []  # span, top, bottom, style, label
-    frames: list[int] = []
-    streams, ranks = timeline.stream.tolist(), timeline.rank.tolist()
-    for i, (action, stream, rank) in enumerate(zip(timeline.actions, streams, ranks, strict=True)):
-        if stream == COMM:
-            style = styles.setdefault((palette.COMM, 0.0), len(styles))
-            rows.append((i, _COMPUTE_SHARE + 0.06, 1.0, style, ""))
-            continue
-        if action.parts:
-            frames.append(len(rows))
-        share = height / len(action.computes) if action.parts else height
-        for place, part in enumerate(action.computes):
-            style = styles.setdefault((part.kind, tint_of(rank, part)), len(styles))
-            rows.append((i, place * share, (place + 1) * share, style, str(part.microbatch)))
-    columns: list[tuple] = [*zip(*rows, strict=True)] if rows else [()] * 5
-    span = np.array(columns[0], dtype=int)
-    return Boxes(
-        (timeline.start[span] - timeline.begin).astype(float),
-        (timeline.end[span] - timeline.begin).astype(float),
-        timeline.rank[span],
-        np.array(columns[1], dtype=float),
-        np.array(columns[2], dtype=float),
-        np.array(columns[3], dtype=int),
-        list(styles),
-        list(columns[4]),
-        frames,
-    )
-
-
 def tints_mean(*timelines: Timeline) -> str:
     """What lighter boxes are, in these timelines; empty where there are none."""
-    notes = {timeline.name: note for timeline in timelines if (note := _tint_means(_Tints(timeline)))}
+    notes = {timeline.name: note for timeline in timelines if (note := Tints(timeline).meaning)}
     if len(set(notes.values())) > 1:
         return "lighter: " + "; ".join(f"{note} ({name})" for name, note in notes.items())
     return f"lighter: {next(iter(notes.values()))}" if notes else ""
 
 
-def _tint_means(tints: _Tints) -> str:
-    if tints.bidirectional:
-        return "micro-batches of the other direction"
-    return "a rank's later stages" if tints.chunks > 1 else ""
-
-
-class _Tints:
+class Tints:
     """How much lighter an action is drawn: a rank's later chunks more, and so are micro-batches on the second route.
 
     Where a stage is on two ranks for different micro-batches, the pipeline is bidirectional, and its second half of
@@ -139,3 +119,9 @@ class _Tints:
         if self.bidirectional:
             return CHUNK_TINT if 2 * part.microbatch >= self.microbatches else 0.0
         return self.tint[rank, part.stage]
+
+    @property
+    def meaning(self) -> str:
+        if self.bidirectional:
+            return "micro-batches of the other direction"
+        return "a rank's later stages" if self.chunks > 1 else ""

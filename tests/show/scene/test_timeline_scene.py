@@ -7,10 +7,20 @@ from hypothesis import strategies as st
 from pipelab import Costs, Timeline, dualpipe, gpipe, simulate, zb_v
 from pipelab.ir import Action
 from pipelab.show.palette import STYLES
-from pipelab.show.scene.timeline_scene import boxes, kinds, tints_mean
+from pipelab.show.scene.chart import BAR, Chart
+from pipelab.show.scene.timeline_scene import all_or_none, kinds, timeline_chart, tints_mean
 from pipelab.timeline import Span
 from tests.ir.generate import valid_schedules
 from tests.simulator.reference import random_costs
+
+
+def boxes(timeline: Timeline) -> Chart:
+    until = float(timeline.makespan) or 1
+    return timeline_chart(timeline, until, 886 / until, 30)
+
+
+def ranks(drawn: Chart) -> list[int]:
+    return ((drawn.top + drawn.bottom) / 2).round().astype(int).tolist()
 
 
 @given(st.data())
@@ -24,8 +34,10 @@ def test_every_span_has_its_box(data):
         for span in timeline.spans
         for _ in (span.action.parts if span.stream == "compute" and span.action.parts else (0,))
     )
-    assert sorted(zip(drawn.rank.tolist(), drawn.left.tolist(), drawn.right.tolist(), strict=True)) == expected
-    assert ((drawn.top >= 0) & (drawn.top < drawn.bottom) & (drawn.bottom <= 1)).all()
+    assert sorted(zip(ranks(drawn), drawn.left.tolist(), drawn.right.tolist(), strict=True)) == expected
+    upper = np.array(ranks(drawn)) - BAR / 2
+    within = (drawn.top >= upper - 1e-9) & (drawn.top < drawn.bottom) & (drawn.bottom <= upper + BAR + 1e-9)
+    assert within.all()
     assert [kind for kind in STYLES if kind in {kind for kind, _ in drawn.styles}] == kinds(timeline)
     assert len(drawn.colours) == len(drawn.styles) == len(np.unique(drawn.style))
 
@@ -34,10 +46,10 @@ def test_of_a_kind_all_are_labelled_or_none():
     drawn = boxes(simulate(gpipe(1, 8)))
     long = np.array([STYLES[drawn.styles[style][0]] is STYLES["B"] for style in drawn.style])
     one_forward = long | (np.arange(len(long)) == np.flatnonzero(~long)[0])
-    assert drawn.labelled(one_forward).tolist() == long.tolist()
+    assert all_or_none(drawn.style, one_forward).tolist() == long.tolist()
     mostly = one_forward.copy()
     mostly[np.flatnonzero(~long)[:5]] = True
-    assert drawn.labelled(mostly).tolist() == mostly.tolist()
+    assert all_or_none(drawn.style, mostly).tolist() == mostly.tolist()
 
 
 def test_a_pair_is_forward_above_backward_in_one_frame():
@@ -45,7 +57,7 @@ def test_a_pair_is_forward_above_backward_in_one_frame():
     drawn = boxes(Timeline.from_spans([Span(0, "compute", pair, 1, 3)], "pair"))
     assert [drawn.styles[style][0] for style in drawn.style] == ["F", "B"]
     assert drawn.labels == ["7", "2"]
-    assert drawn.bottom[0] == drawn.top[1] == 0.5
+    assert drawn.bottom[0] == drawn.top[1] == 0
     assert drawn.frames == [0]
 
 
@@ -55,7 +67,7 @@ def test_communication_lies_below_computation_and_bears_no_label():
     computing = [i for i in range(len(drawn.labels)) if i not in communicating]
     assert len(communicating) == 2
     assert all(drawn.labels[i] == "" for i in communicating)
-    assert drawn.bottom[computing].max() < drawn.top[communicating].min()
+    assert (drawn.bottom - ranks(drawn))[computing].max() < (drawn.top - ranks(drawn))[communicating].min()
 
 
 def test_later_chunks_of_a_rank_are_lighter():
@@ -77,7 +89,7 @@ def test_the_second_direction_is_lighter():
     ]
     drawn = boxes(Timeline.from_spans(spans, "both ways"))
     tint = {
-        (int(r), label): drawn.styles[s][1] for r, label, s in zip(drawn.rank, drawn.labels, drawn.style, strict=True)
+        (int(r), label): drawn.styles[s][1] for r, label, s in zip(ranks(drawn), drawn.labels, drawn.style, strict=True)
     }
     assert tint[0, "0"] == tint[1, "0"] == 0
     assert tint[0, "1"] == tint[1, "1"] > 0

@@ -1,0 +1,128 @@
+"""Drawing: charts and scenes with matplotlib, as a handful of collections, however many boxes there are.
+
+A patch and a text for each box would take ten times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
+from matplotlib.colors import to_rgba
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import IdentityTransform
+
+from ..palette import INK, LABEL, OVERLAP, TRACK
+from ..scene.chart import Chart
+from ..scene.shapes import PAGE, Box, Scene
+from .picture import UNITS, Picture
+
+POINTS = 72 / UNITS  # of a unit
+_EDGED = 3  # units: of narrower boxes a white edge would hide too much
+
+
+def draw_chart(axes: Axes, chart: Chart) -> None:
+    """A chart on axes as wide as it was laid out for."""
+    left, right, top, bottom = chart.left, chart.right, chart.top, chart.bottom
+    vertices = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]).transpose(2, 0, 1)
+    faces = np.array(chart.colours, dtype=object)[chart.style].tolist()
+    edges = np.where((right - left) * chart.scale < _EDGED, 0, 0.4)
+    _add(axes, PolyCollection(list(vertices), facecolors=faces, edgecolors="w", linewidths=edges))
+    # One stroke per box, from its lower left to its upper right: matplotlib's hatches would take as long as all else.
+    strokes = vertices[chart.hatched][:, [3, 1]]
+    _add(axes, LineCollection(strokes.tolist(), colors="#FFFFFFB0", linewidths=1.2))
+    _draw_labels(axes, chart)
+    if chart.frames:
+        frames = vertices[chart.frames]
+        frames[:, 2:, 1] = bottom[np.array(chart.frames) + 1][:, None]
+        _add(axes, PolyCollection(list(frames), facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
+    axes.set_ylim(*chart.limits[::-1])
+    draw_rows(axes, chart.rows, chart.begin, chart.until)
+
+
+def draw_rows(axes: Axes, rows: Sequence[tuple[float, str]], begin: float, until: float) -> None:
+    """The tracks of rows, (middle, name), and their names at the left; of very many only some."""
+    _add(axes, LineCollection([[(begin, y), (until, y)] for y, _ in rows], colors=TRACK, linewidths=1, zorder=0))
+    axes.set_xlim(begin, until)
+    shown = rows[:: max(1, -(-len(rows) // 32))]
+    axes.set_yticks([middle for middle, _ in shown], [name for _, name in shown])
+
+
+def _add(axes: Axes, collection: Collection) -> None:
+    axes.add_collection(collection, autolim=False)
+
+
+def _draw_labels(axes: Axes, chart: Chart) -> None:
+    """Numbers, of which there are many, as shapes in one collection; names as texts."""
+    middles = np.column_stack([chart.left + chart.right, chart.top + chart.bottom]) / 2
+    shown = [place for place in np.flatnonzero(chart.sizes) if chart.labels[place]]
+    numbers = [place for place in shown if chart.labels[place].isdigit()]
+    if numbers:
+        outlines = {text: _outline(text) for text in {chart.labels[place] for place in numbers}}
+        shapes = PathCollection(
+            [outlines[chart.labels[place]] for place in numbers],
+            (POINTS * chart.sizes[numbers]) ** 2,
+            facecolors=LABEL,
+            linewidths=0,
+            offsets=middles[numbers],
+            offset_transform=axes.transData,
+        )
+        shapes.set_transform(IdentityTransform())
+        _add(axes, shapes)
+    for place in shown:
+        if not (text := chart.labels[place]).isdigit():
+            label = axes.text(*middles[place], text, color=LABEL, fontsize=POINTS * chart.sizes[place])
+            label.set(ha="center", va="center", linespacing=0.95, clip_on=True)
+
+
+@cache
+def _outline(text: str) -> Path:
+    """A text's outline, one point high and centred."""
+    path = TextPath((0, 0), text, size=1, prop=FontProperties(family="DejaVu Sans"))
+    box = path.get_extents()
+    return Path(path.vertices - [(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2], path.codes)
+
+
+def scene_picture(scene: Scene) -> Picture:
+    """A scene as a picture."""
+    width, height = scene.width / UNITS, scene.height / UNITS
+    picture = Picture(width, [height])
+    picture.set_size_inches(width, height)
+    (axes,) = picture.panels
+    axes.set_position((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, scene.width)
+    axes.set_ylim(scene.height, 0)
+    fills = [to_rgba(box.fill or "none", box.opacity if box.opacity < 1 else None) for box in scene.boxes]
+    frames = [box.frame or "none" for box in scene.boxes]
+    _add(axes, PolyCollection(_corners(scene.boxes), facecolors=fills, edgecolors=frames, linewidths=1.6))
+    for opacity in {box.opacity for box in scene.boxes if box.hatched}:
+        hatched = [box for box in scene.boxes if box.hatched and box.opacity == opacity]
+        stripes = PolyCollection(_corners(hatched), facecolors="none", linewidths=0, hatch="////")
+        stripes.set_edgecolor(to_rgba("white", opacity))
+        _add(axes, stripes)
+    for line in scene.lines:
+        drawn = Line2D((line.x0, line.x1), (line.y0, line.y1), linewidth=line.width, color=_ink(line.colour))
+        if line.dash:
+            drawn.set_dashes([float(length) for length in line.dash.split()])
+        axes.add_line(drawn)
+    sides = {"start": "left", "middle": "center", "end": "right"}
+    for x, y, text, anchor, size, colour, bold in scene.texts:
+        style: dict[str, Any] = {"ha": sides[anchor], "va": "baseline", "fontweight": "bold" if bold else "normal"}
+        axes.text(x, y, text, fontsize=size * POINTS, color=_ink(colour), **style)
+    return picture
+
+
+def _corners(boxes: Sequence[Box]) -> list:
+    return [[(x, y), (x + width, y), (x + width, y + height), (x, y + height)] for x, y, width, height, *_ in boxes]
+
+
+def _ink(colour: str) -> str:
+    return INK if colour == PAGE else colour

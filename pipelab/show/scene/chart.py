@@ -1,0 +1,85 @@
+"""Charts: boxes in rows along a time axis, whatever they stand for and whatever draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..palette import STYLES, Style, tinted
+
+BAR = 0.88  # of a row's height that its boxes fill
+
+
+class ChartBox(NamedTuple):
+    """A box from time to time and from top to bottom, in rows; its kind, how light it is, and what it says."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    kind: str
+    tint: float = 0.0
+    label: str = ""
+
+
+@dataclass
+class Chart:
+    """Boxes in columns, all arrays of one length.
+
+    left, right, top, bottom: edges, in time and in rows;  style: of each, an index into `styles`, (kind, tint);
+    labels: what each says;  sizes: of the labels that have room, in units, and 0 for the others;
+    frames: the upper boxes of pairs, each of which has a frame with the next box;  rows: (middle, name) of each;
+    limits: of all rows;  row: the height of one, in units;  begin, until, unit: of the time axis;  scale: its units of
+    length in a unit of time.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+    style: np.ndarray
+    styles: list[tuple[str, float]]
+    labels: list[str]
+    sizes: np.ndarray
+    rows: Sequence[tuple[float, str]]
+    limits: tuple[float, float]
+    row: float
+    begin: float
+    until: float
+    scale: float
+    unit: str
+    frames: list[int] = field(default_factory=list)
+
+    @property
+    def height(self) -> float:
+        """Of all rows, in units."""
+        return self.row * (self.limits[1] - self.limits[0])
+
+    @property
+    def colours(self) -> list[str]:
+        """One per style."""
+        return [tinted(STYLES[kind].colour, tint) for kind, tint in self.styles]
+
+    @property
+    def hatched(self) -> np.ndarray:
+        """Which boxes show by a hatch what they have no room to say."""
+        of_style = np.array([STYLES[kind].hatched for kind, _ in self.styles], dtype=bool)
+        return (self.sizes == 0) & of_style[self.style]
+
+
+def columns(boxes: Sequence[ChartBox]) -> dict:
+    """The columns of a chart."""
+    styles: dict[tuple[str, float], int] = {}
+    style = [styles.setdefault((box.kind, box.tint), len(styles)) for box in boxes]
+    left, right, top, bottom = np.array([box[:4] for box in boxes], dtype=float).reshape(-1, 4).T
+    labels = [box.label for box in boxes]
+    edges = {"left": left, "right": right, "top": top, "bottom": bottom}
+    return {**edges, "style": np.array(style, dtype=int), "styles": list(styles), "labels": labels}
+
+
+def legend(kinds: Collection[str]) -> list[Style]:
+    """The styles of these kinds that have a name, in the palette's order."""
+    return [style for kind, style in STYLES.items() if kind in kinds and style.name]
