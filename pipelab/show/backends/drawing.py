@@ -78,7 +78,7 @@ def _draw_labels(axes: Axes, chart: Chart) -> None:
         _add(axes, shapes)
     for place in shown:
         if not (text := chart.labels[place]).isdigit():
-            label = axes.text(*middles[place], text, color=LABEL, fontsize=POINTS * chart.sizes[place])
+            label = axes.text(middles[place][0], middles[place][1], text, color=LABEL, fontsize=POINTS * chart.sizes[place])
             label.set(ha="center", va="center", linespacing=0.95, clip_on=True)
 
 

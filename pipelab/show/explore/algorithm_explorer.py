@@ -198,7 +198,7 @@ def _after(allocation: Allocation, step: Step) -> Allocation:
         return replace(
             allocation, node_of={**allocation.node_of, item: place}, lit_group=item, lit_expert=None, lit_gpu=None
         )
-    if kind == "copy":
+    if kind == "replica":
         copies = [place if expert == item else count for expert, count in enumerate(allocation.copies)]
         return replace(allocation, copies=copies, lit_expert=item, lit_gpu=None, lit_group=None)
     gpus = [[*held, item] if gpu == place else held for gpu, held in enumerate(allocation.gpus)]
@@ -216,7 +216,7 @@ def _sentence(before: Allocation, step: Step, sizes: Sizes) -> str:
             f"Group {item}, with {number(before.group_load(item))}, is the heaviest left. Node {place}, with "
             f"{number(has)} so far, is the lightest with room: there it goes."
         )
-    if kind == "copy":
+    if kind == "replica":
         nth = _ORDINALS[place] if place < len(_ORDINALS) else f"{place}th"
         share, now = number(before.share(item)), number(before.load[item] / place)
         if not before.load[item]:

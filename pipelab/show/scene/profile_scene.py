@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def profile_chart(rows: Sequence[Row], begin: float, until: float, unit: str, wi
         upper += height
     found = columns(boxes)
     sizes = np.array([_LETTER if label else 0 for label in found["labels"]])
-    axis = {"begin": begin, "until": until, "scale": scale, "unit": unit}
+    axis: dict[str, Any] = {"begin": begin, "until": until, "scale": scale, "unit": unit}
     return Chart(**found, **axis, sizes=sizes, rows=names, limits=(0, upper or 1), row=_ROW)
 
 
