@@ -3,6 +3,8 @@
 import json
 from itertools import count
 
+from pipelab import load_profile
+
 
 class Trace:
     """Events in the order added. Times in µs. `write` puts them in a file, as torch.profiler would."""
@@ -62,3 +64,12 @@ def overlapped():
     trace.kernel("ncclDevKernel_SendRecv(Args)", 80, 20, stream=27, launched=8)
     trace.kernel("gemm", 110, 20, launched=20, thread=777)  # by autograd, while thread 100 waits inside attn(B)
     return trace
+
+
+def loaded(trace, folder):
+    return load_profile(trace.write(folder))
+
+
+def us(value):
+    """Of ms."""
+    return round(1000 * value, 6)
