@@ -55,6 +55,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_ARGUMENTS, f"pipelab: {message} (see {self.prog} --help)\n")
 
 
+Add = Callable[..., argparse.Action]  # a command's add_argument
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="pipelab", description="Pipeline schedules: as tables, simulated, and run on real ranks.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -64,56 +67,41 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    table = command("table", do_table, "print a schedule, one CSV row per rank, in PyTorch's notation")
-    _add_schedule(table)
+    add = command("table", do_table, "print a schedule, one CSV row per rank, in PyTorch's notation").add_argument
+    _add_schedule(add)
 
-    sim = command("simulate", do_simulate, "simulate a schedule: timeline and figures")
-    _add_schedule(sim)
-    for name, default, what in [
-        ("forward", 1, "cost of F, or one per stage: 1,1,2 (default 1)"),
-        ("backward-input", 1, "cost of I, or one per stage: 1,1,2 (default 1)"),
-        ("backward-weight", 1, "cost of W, or one per stage: 1,1,2 (default 1)"),
-        ("overlapped", None, "cost of an overlapped forward and backward"),
-        ("latency", 0, "of a message between two ranks (default 0)"),
-    ]:
-        sim.add_argument(f"--{name}", type=_cost, default=default, metavar="TIME", help=what)
-    _add_outputs(sim)
+    add = command("simulate", do_simulate, "simulate a schedule: timeline and figures").add_argument
+    _add_schedule(add)
+    for name, kind in (("forward", "F"), ("backward-input", "I"), ("backward-weight", "W")):
+        what = f"cost of {kind}, or one per stage: 1,1,2 (default 1)"
+        add(f"--{name}", type=_cost, default=1, metavar="TIME", help=what)
+    add("--overlapped", type=_cost, metavar="TIME", help="cost of an overlapped forward and backward")
+    add("--latency", type=_cost, default=0, metavar="TIME", help="of a message between two ranks (default 0)")
+    _add_outputs(add)
 
-    run = command("run", do_run, "train a small model through a schedule on real ranks; also under torchrun")
-    _add_schedule(run)
-    run.add_argument("--pace-ms", type=_pace, metavar="MS", help="hold F, I and W to this long each (B to twice that)")
-    run.add_argument("--steps", type=int, default=1, help="training steps (default 1)")
-    run.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is a GPU for every rank")
-    run.add_argument("--seed", type=int, default=0)
-    run.add_argument(
-        "--timeout", type=float, default=600, metavar="S", help="give up after this many seconds (default 600)"
-    )
-    _add_outputs(run)
+    add = command("run", do_run, "train a small model on real ranks, also under torchrun").add_argument
+    _add_schedule(add)
+    add("--pace-ms", type=_pace, metavar="MS", help="hold F, I and W to this long each (B to twice that)")
+    add("--steps", type=int, default=1, help="training steps (default 1)")
+    add("--device", choices=["cpu", "cuda"], help="default: cuda if there is a GPU for every rank")
+    add("--seed", type=int, default=0)
+    add("--timeout", type=float, default=600, metavar="S", help="give up after this many seconds (default 600)")
+    _add_outputs(add)
 
-    prof = command("profile", do_profile, "read a trace of torch.profiler: how much of its communication is hidden?")
-    prof.add_argument("file", type=Path, metavar="FILE", help="a Chrome trace, .json or .json.gz")
-    prof.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw what computes and what communicates")
-    prof.add_argument("--json", action="store_true", help="print one JSON object with the figures instead")
+    add = command("profile", do_profile, "read a trace of torch.profiler: what is hidden?").add_argument
+    add("file", type=Path, metavar="FILE", help="a Chrome trace, .json or .json.gz")
+    _add_outputs(add, "draw what computes and what communicates", trace=False)
 
-    eplb = command("eplb", do_eplb, "place experts on GPUs by their loads: a plan as a table, as JSON, as a picture")
-    eplb.add_argument("loads", type=Path, metavar="LOADS", help="[layers, experts] in a .csv, .npy or .json file")
-    eplb.add_argument("--replicas", type=int, required=True, metavar="N", help="copies of experts per layer, in all")
-    eplb.add_argument("--gpus", type=int, required=True, metavar="N")
-    eplb.add_argument("--nodes", type=int, default=1, metavar="N", help="default 1")
-    eplb.add_argument(
-        "--groups", type=int, default=1, metavar="N", help="kept together on one node each, if a multiple of the nodes"
-    )
-    eplb.add_argument(
-        "--policy", choices=POLICIES, help="default greedy, or incremental where there is a previous plan"
-    )
-    eplb.add_argument(
-        "--previous", type=Path, metavar="PLAN.json", help="a plan that --json printed: start from it, count the moves"
-    )
-    eplb.add_argument(
-        "--max-moved", type=float, default=0.1, metavar="X", help="share of slots that incremental may change (0.1)"
-    )
-    eplb.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw it")
-    eplb.add_argument("--json", action="store_true", help="print the plan and its figures as one JSON object instead")
+    add = command("eplb", do_eplb, "place experts on GPUs by their loads: table, JSON, picture").add_argument
+    add("loads", type=Path, metavar="LOADS", help="[layers, experts] in a .csv, .npy or .json file")
+    add("--replicas", type=int, required=True, metavar="N", help="physical experts per layer, in all")
+    add("--gpus", type=int, required=True, metavar="N")
+    add("--nodes", type=int, default=1, metavar="N", help="default 1")
+    add("--groups", type=int, default=1, metavar="N", help="kept on one node each, if a multiple of the nodes")
+    add("--policy", choices=POLICIES, help="default greedy, or incremental where there is a previous plan")
+    add("--previous", type=Path, metavar="PLAN.json", help="from --json: start from this plan, count the moves")
+    add("--max-moved", type=float, default=0.1, metavar="X", help="share of slots that incremental may change (0.1)")
+    _add_outputs(add, "draw the plan", trace=False)
 
     from .course import command as course
 
@@ -123,23 +111,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_schedule(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--schedule", choices=list(SCHEDULES), default="1f1b", metavar="NAME", help=", ".join(SCHEDULES)
-    )
-    parser.add_argument("--ranks", type=int, default=int(os.environ.get("WORLD_SIZE", 4)), metavar="P")
-    parser.add_argument("--microbatches", type=int, default=8, metavar="M")
-    parser.add_argument(
-        "--chunks", type=int, metavar="V", help="stages per rank, for schedules that have a choice (default 2)"
-    )
+def _add_schedule(add: Add) -> None:
+    add("--schedule", choices=list(SCHEDULES), default="1f1b", metavar="NAME", help=", ".join(SCHEDULES))
+    add("--ranks", type=int, default=int(os.environ.get("WORLD_SIZE", 4)), metavar="P")
+    add("--microbatches", type=int, default=8, metavar="M")
+    add("--chunks", type=int, metavar="V", help="stages per rank, for schedules that have a choice (default 2)")
 
 
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--trace", type=_file, metavar="FILE.json", help="write a Chrome trace; open it in ui.perfetto.dev"
-    )
-    parser.add_argument("--plot", type=_picture, metavar="FILE.png", help="draw it; a run below its prediction")
-    parser.add_argument("--json", action="store_true", help="print one JSON object with the figures instead")
+def _add_outputs(add: Add, drawn: str = "draw it; a run below its prediction", trace: bool = True) -> None:
+    if trace:
+        add("--trace", type=_file, metavar="FILE.json", help="write a Chrome trace; open it in ui.perfetto.dev")
+    add("--plot", type=_picture, metavar="FILE.png", help=drawn)
+    add("--json", action="store_true", help="print one JSON object with the figures instead")
 
 
 def _cost(text: str) -> Any:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -166,10 +167,7 @@ def _finite(value: Any) -> Any:
 
 
 def _width() -> int:
-    try:
-        return max(40, os.get_terminal_size().columns)
-    except OSError:
-        return 100
+    return max(40, shutil.get_terminal_size((100, 24)).columns)
 
 
 class _Progress:

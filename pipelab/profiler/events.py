@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _BLOCK = 1 << 20  # of the file, read at once. A longer event is taken for a damaged one
-_STEP = 1 << 14  # of a zipped one
+_STEP = 1 << 14  # of a zipped file
 _LONGEST_HEADER = 1 << 24
 
 _LIST = re.compile(r'"traceEvents"\s*:\s*\[')
@@ -28,23 +28,13 @@ _DECODER = json.JSONDecoder(parse_float=str, parse_constant=lambda name: None, s
 class TraceFile:
     """The events of a trace file: JSON, an object or a bare array, perhaps gzipped, perhaps cut off or damaged.
 
-    Iterate once; each event is a dict in which a float is text ("1.5"). Only then are the attributes known.
+    Iterate once; each event is a dict in which a float is text ("1.5"). Only then are these known:
 
-    Attributes
-    ----------
-    header : dict
-        What stands before the list of events; {} for a bare array.
-    damaged : int
-        How many events could not be read, and were left out.
-    truncated : bool
-        Does the file end before its list of events does?
+    header      what stands before the list of events; {} for a bare array
+    damaged     how many events could not be read, and were left out
+    truncated   does the file end before its list of events does?
 
-    Raises
-    ------
-    ValueError
-        For a file that is not a trace, once it is iterated.
-    OSError
-        For a file that can't be read.
+    Iteration raises ValueError for a file that is not a trace, and OSError for one that can't be read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -129,7 +119,7 @@ def _text(path: Path) -> Generator[str]:
 
 
 def _unzipped(file: BinaryIO) -> Iterator[bytes]:
-    """What a gzip file holds, up to where it is cut off or damaged: gzip's own reader would lose more before that."""
+    """What a gzip file holds, up to where it is cut off or damaged; gzip's own reader would lose more of it."""
     unzip = zlib.decompressobj(wbits=31)
     try:
         while block := file.read(_STEP):

@@ -13,32 +13,25 @@ from .recording import COLLECTIVE, Recording, Rows
 COMPUTATION, COMMUNICATION, COPY = range(3)
 ROLES = ("computation", "communication", "host copy")
 
-#: In names of kernels that communicate, in either case: NCCL and its kin, DeepEP, PyTorch's own, copies between GPUs.
+#: In the names of kernels that communicate, in either case: NCCL and its kin, DeepEP, PyTorch's, copies between GPUs.
 COMMUNICATION_KERNELS = "|".join(
     ["[nr]ccl", "nvshmem", "deep_?ep", "::ep::", "all_?to_?all", "all_?reduce", "all_?gather", "reduce_?scatter"]
     + ["send_?recv", "cross_device_reduce", "Memcpy PtoP"]
 )
 _HOST_COPY = re.compile("Memcpy.*(HtoD|DtoH|HostToDevice|DeviceToHost)")
-_MOSTLY = 0.9  # of its time, and a stream is there for communication
+_MOSTLY = 0.9  # a stream that communicates for so much of its time is there for that
 
 
 class Kernels(NamedTuple):
     """Kernels, copies and fills on GPUs by their start, one entry each; without any GPU, operators on the CPU.
 
-    Attributes
-    ----------
-    start, end : int arrays, [kernels]
-        In ns since the first start.
-    stream : int array, [kernels]
-        An index into `streams`: (device, stream).
-    role : int array, [kernels]
-        An index into ROLES.
-    name, category, annotation : int arrays, [kernels]
-        Indices into `names`. The annotation is the innermost around the launch, -1 for none.
-    occurrence : int array, [kernels]
-        Tells annotations of one name apart, in the order in which they begin; -1 for none.
-    lost : int
-        How many have no launch in the trace.
+    start, end   [kernels] int, ns since the first start
+    stream       [kernels] int, an index into `streams`: (device, stream)
+    role         [kernels] int, an index into ROLES
+    name, category, annotation
+                 [kernels] int, indices into `names`. The annotation is the innermost around the launch, -1 for none.
+    occurrence   [kernels] int, tells annotations of one name apart, in the order in which they begin; -1 for none
+    lost         how many have no launch in the trace
     """
 
     start: np.ndarray
@@ -81,7 +74,7 @@ def label_kernels(recording: Recording, communication: str | None = None) -> Ker
 
 
 def _outermost(cpu: Rows, collective: np.ndarray) -> np.ndarray:
-    """By start, the operators that no other one on their thread called, and all collectives."""
+    """By start: the operators that no other one on their thread called, and all collectives."""
     start, end, stream = cpu["start"], cpu["end"], cpu["stream"]
     order, keep = np.lexsort((-end, start)), collective.copy()
     for thread in np.unique(stream):
@@ -146,8 +139,8 @@ def _kind(name: str) -> str:
 def _around(annotations: Rows, time: np.ndarray, thread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(occurrence, name) of the innermost annotation around each time on each thread; -1 for none.
 
-    Where the thread itself has none, that of any thread: autograd launches from threads of its own, while the program
-    waits for it inside the annotation.
+    Where the thread itself has none, it is that of any thread: autograd launches from threads of its own, while the
+    program waits for it inside the annotation.
     """
     order = np.lexsort((-annotations["end"], annotations["start"]))
     start, end, threads, names = (annotations[key][order] for key in ("start", "end", "stream", "name"))

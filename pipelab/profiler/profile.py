@@ -20,20 +20,12 @@ _BRIDGED = 0.001  # of the span: shorter gaps do not end a block
 class Part(NamedTuple):
     """What some of the work comes to. Times are in ms and, of several devices, summed.
 
-    Attributes
-    ----------
-    pieces : int
-        Kernels, copies and fills; on the CPU operators and collectives.
-    busy : float
-        Their summed durations.
-    union : float
-        Time in which at least one of them runs.
-    compute : float
-        Time in which at least one of them computes.
-    communication : float
-        Time in which at least one of them communicates.
-    exposed : float
-        The part of `communication` in which nothing at all computes on the device.
+    pieces          kernels, copies and fills; on the CPU operators and collectives
+    busy            their summed durations
+    union           time in which at least one of them runs
+    compute         time in which at least one of them computes
+    communication   time in which at least one of them communicates
+    exposed         the part of that in which nothing at all computes on the device
     """
 
     pieces: int

@@ -45,24 +45,15 @@ class Rows:
 class Recording:
     """What a profile's events tell, as rows of numbers; times in ns.
 
-    Attributes
-    ----------
-    gpu : Rows
-        Kernels, copies and fills.
-    launches : Rows
-        The calls on the CPU that started them: those of the same correlation.
-    cpu : Rows
-        Operators, and collectives of the CPU.
-    starts : Rows
-        The calls of torch.distributed that started those collectives.
-    annotations : Rows
-        Of the program, as `record_function` makes them.
-    names, streams : dict
-        What the numbers in the rows mean. A stream is (device, stream), of the CPU ("cpu", thread).
-    launched : int
-        How many calls start work on a GPU, whether or not that work is in the trace.
-    untimed : int
-        Events that were left out, because they lack a time or end before they start.
+    gpu          kernels, copies and fills
+    launches     the calls on the CPU that started them: those of the same correlation
+    cpu          operators, and collectives of the CPU
+    starts       the calls of torch.distributed that started those collectives
+    annotations  of the program, as `record_function` makes them
+    names, streams
+                 what the numbers in the rows mean. A stream is (device, stream), of the CPU ("cpu", thread).
+    launched     how many calls start work on a GPU, whether or not that work is in the trace
+    untimed      how many events were left out, because they lack a time or end before they start
     """
 
     def __init__(self, events: Iterable[dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ class Intervals:
     Attributes
     ----------
     start, end : arrays, [pieces]
-        The union as pieces, sorted, none of which touch.
+        The union as pieces, in order, that do not touch.
 
     Examples
     --------

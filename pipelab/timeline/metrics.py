@@ -67,14 +67,15 @@ class Metrics:
 
     @property
     def bubble_fraction(self) -> Any:
-        """Idle time of all ranks / (ranks · makespan). 0 for an empty timeline."""
+        """Idle time of all ranks / (ranks · makespan), after GPipe (arXiv 1811.06965). 0 for an empty timeline."""
         return _ratio(sum(self.idle), self.num_ranks * self.makespan)
 
     @property
     def bubble_over_ideal(self) -> Any:
-        """Idle time of all ranks / their busy time: the other convention in the literature, (P-1)/M for GPipe.
+        """Idle time of all ranks / their busy time, the other convention in the literature: (P-1)/M for GPipe.
 
-        0 for an empty timeline; infinite where nothing but messages takes time.
+        It is Megatron-LM's (arXiv 2104.04473, section 2.2.1). 0 for an empty timeline; infinite where nothing but
+        messages takes time.
         """
         return _ratio(sum(self.idle), sum(self.busy))
 
@@ -136,7 +137,7 @@ class Metrics:
     def peak_activations(self) -> tuple[int, ...]:
         """Per rank: the most activations held at once, each from its F's start to its B's or W's end (see free_at).
 
-        Forward only, nothing is kept for a backward: each is held until its F's end.
+        Without any backward, nothing is kept for one: each is held until its F's end.
         """
         return tuple(int(counts.max(initial=0)) for _, counts in self._activations)
 

@@ -90,7 +90,8 @@ def test_a_copy_from_the_host_hides_nothing(tmp_path):
 
 
 def test_a_table_of_it_all(tmp_path):
-    text = str(loaded(overlapped(), tmp_path))
+    profile = loaded(overlapped(), tmp_path)
+    text = str(profile)
     assert text.splitlines()[0] == "trace.json · rank 3 of 8 · 1 GPU · 6 pieces of work · times in ms"
     assert "hidden communication   0.05  (83.3 %)" in text
     assert [line.split()[0] for line in text.splitlines()[-6:]] == [
@@ -101,6 +102,10 @@ def test_a_table_of_it_all(tmp_path):
         "combine(B)",
         "attn(B)",
     ]
+    figures, *_, annotations = profile.tables()
+    assert figures["exposed communication"][1] == profile.exposed_communication
+    assert annotations["mlp(B)"][1:] == profile.by_annotation()["mlp(B)"]
+    assert profile._repr_html_().count("<table") == 4
 
 
 def test_figures_as_json(tmp_path):

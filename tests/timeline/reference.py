@@ -1,12 +1,17 @@
-"""A timeline's figures worked out a second time: cell by cell of time, where a cell is what lies between two events."""
+"""Timelines to test with, and their figures worked out a second time, cell by cell: from one event to the next."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import Any
 
+from hypothesis import strategies as st
+
+from pipelab import simulate
 from pipelab.ir import Action, Schedule, bidirectional
 from pipelab.timeline import Span, Timeline
+from tests.ir.generate import valid_schedules
+from tests.simulator.reference import random_costs
 
 Cell = tuple[Any, Any]
 
@@ -20,6 +25,13 @@ BOTH_WAYS = Schedule(
         for program in ("0F0 2F1 2B1 0B0", "1F0 (1F1;1B0)OVERLAP_F_B 1B1", "0F1 2F0 2B0 0B1")
     ),
 )
+
+
+@st.composite
+def timelines(draw, positive: bool = False) -> Timeline:
+    """Of any small schedule, with any costs."""
+    schedule = draw(valid_schedules(max_ranks=3, max_microbatches=3))
+    return simulate(schedule, draw(random_costs(schedule.num_stages, positive)))
 
 
 def cells(timeline: Timeline) -> list[Cell]:

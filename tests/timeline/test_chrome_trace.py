@@ -8,18 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelab import Action, Costs, Span, Timeline, from_chrome_trace, gpipe, one_f_one_b, simulate, to_chrome_trace
-from tests.ir.generate import valid_schedules
-from tests.simulator.reference import random_costs
 
-from .reference import BOTH_WAYS
+from .reference import BOTH_WAYS, timelines
 
 times = st.integers(0, 10**9) | st.fractions(0, 1000) | st.floats(0, 1e9)
-
-
-@st.composite
-def simulated(draw):
-    schedule = draw(valid_schedules(max_ranks=3, max_microbatches=3))
-    return simulate(schedule, draw(random_costs(schedule.num_stages)))
 
 
 @st.composite
@@ -40,7 +32,7 @@ def measured(draw):
     )
 
 
-@given(simulated() | measured())
+@given(timelines() | measured())
 @settings(max_examples=200)
 def test_round_trip(timeline):
     again = from_chrome_trace(to_chrome_trace(timeline))
@@ -75,7 +67,7 @@ def ns(event):
     return start, start + round(event.get("dur", 0) * 1000)
 
 
-@given(simulated())
+@given(timelines())
 def test_every_event_is_complete(timeline):
     trace = json.loads(to_chrome_trace(timeline))
     assert trace["displayTimeUnit"] == "ms"
@@ -107,7 +99,7 @@ def test_a_unit_of_time_is_a_millisecond():
     assert (second["name"], second["cat"], second["ts"], second["dur"]) == ("0B0", "B", 3000, 2000)
 
 
-@given(simulated())
+@given(timelines())
 @example(simulate(BOTH_WAYS, Costs(latency=1, bandwidth=1, message_bytes=[4, 1], blocking_sends=True)))
 @example(simulate(BOTH_WAYS, Costs(latency=1, bandwidth=1, message_bytes=[1, 4], blocking_sends=True)))
 @settings(max_examples=150)
@@ -124,13 +116,7 @@ def test_slices_of_a_thread_nest(timeline):
         stack.append(end)
 
 
-@st.composite
-def simulated_positive(draw):
-    schedule = draw(valid_schedules(max_ranks=3, max_microbatches=3))
-    return simulate(schedule, draw(random_costs(schedule.num_stages, positive=True)))
-
-
-@given(simulated_positive())
+@given(timelines(positive=True))
 @settings(max_examples=100)
 def test_arrows_lead_from_the_need_to_the_action(timeline):
     """Each end of an arrow lies in one slice of its thread, and there is one arrow per need from another rank.
