@@ -1,7 +1,7 @@
-"""Grading: one warm hand-in of each assignment, its run on real ranks included; and a whole folder of them.
+"""Grading: one warm submission of each assignment, its run on real ranks included; and a whole folder of them.
 
-The warm figures are medians; cold is a command of its own, which has to import torch first. A hand-in's code answers in
-a fresh process each time. The folder has so many hand-ins of the same assignment, one after the other.
+The warm figures are medians; cold is a command of its own, which has to import torch first. A submission's code answers
+in a fresh process each time. The folder has so many submissions of the same assignment, one after the other.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipelab.course import ASSIGNMENTS, grade, grade_folder  # noqa: E402
-from tests.course.handed import hand_in  # noqa: E402
+from tests.course.submissions import submission  # noqa: E402
 
 FOLDER_OF = "fill-the-bubbles"
 
 
 def warm(folder: Path, name: str, times: int) -> Row:
-    handed = hand_in(folder / name, name)
+    handed = submission(folder / name, name)
     taken = []
     for _ in range(times + 1):  # the first starts the helper that forks ranks
         began = time.perf_counter()
@@ -39,25 +39,25 @@ def warm(folder: Path, name: str, times: int) -> Row:
     began = time.perf_counter()
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
     cold = time.perf_counter() - began
-    return {"what": name, "hand-ins": 1, "warm s": median(taken[1:]), "without ranks s": without, "cold s": cold}
+    return {"what": name, "submissions": 1, "warm s": median(taken[1:]), "without ranks s": without, "cold s": cold}
 
 
 def many(folder: Path, count: int) -> Row:
     for number in range(count):
-        hand_in(folder / "handed" / f"student{number:03}", FOLDER_OF)
+        submission(folder / "handed" / f"student{number:03}", FOLDER_OF)
     began = time.perf_counter()
     grades = grade_folder(folder / "handed", FOLDER_OF, folder / "results")
     taken = time.perf_counter() - began
     assert all(grade.passed for grade in grades)
-    return {"what": FOLDER_OF, "hand-ins": count, "warm s": taken, "without ranks s": "-", "cold s": "-"}
+    return {"what": FOLDER_OF, "submissions": count, "warm s": taken, "without ranks s": "-", "cold s": "-"}
 
 
 def main() -> None:
-    options = arguments(__doc__, times=3, handins=20)
+    options = arguments(__doc__, times=3, submissions=20)
     with tempfile.TemporaryDirectory() as folder:
         rows = [warm(Path(folder), name, options.times) for name in ASSIGNMENTS]
-        rows.append(many(Path(folder), options.handins))
-    show(options, rows, f"warm: medians of {options.times}; a folder: all of it (--handins 200 for a whole course)")
+        rows.append(many(Path(folder), options.submissions))
+    show(options, rows, f"warm: medians of {options.times}; a folder: all of it (--submissions 200 for a whole course)")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-moved", type=float, default=0.1, metavar="X", help="share of slots that incremental may change (0.1)")
     _add_outputs(add, "draw the plan", trace=False)
 
-    from .course import command as course
+    from .course.grading import command as course
 
     course.add_arguments(command("grade", course.do_grade, "grade a submission, or a whole folder of them"))
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from tests.course.handed import ZERO_BUBBLE, hand_in, write
+from tests.course.submissions import ZERO_BUBBLE, submission, write
 
 NAME = "fill-the-bubbles"
 SLOW = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
@@ -18,7 +18,7 @@ def command(command):
     return partial(command, "grade")
 
 
-def test_one_hand_in(command, tmp_path) -> None:
+def test_one_submission(command, tmp_path) -> None:
     file, out = write(tmp_path, SLOW), tmp_path / "autograder" / "results.json"
     status, said, _ = command(file, "--assignment", NAME, "--out", out, "--hints", 1)
     assert status == 0
@@ -37,7 +37,7 @@ def test_a_folder(command, tmp_path) -> None:
     status, said, err = command(tmp_path / "handed", "--assignment", NAME, "--out", out)
     assert status == 0
     assert err.splitlines() == [f"1/2  ann: {json.loads((out / 'ann.json').read_text())['score']:g}", "2/2  bob: 0"]
-    assert said.splitlines()[-1].startswith("2 hand-ins, ")
+    assert said.splitlines()[-1].startswith("2 submissions, ")
     _, _, err = command(tmp_path / "handed", "--assignment", NAME, "--out", out)
     assert all(line.endswith("(as before)") for line in err.splitlines())
     _, said, err = command(tmp_path / "handed", "--assignment", NAME, "--out", out, "--again", "--json")
@@ -48,7 +48,7 @@ def test_a_folder(command, tmp_path) -> None:
 def test_a_leaderboard(command, tmp_path) -> None:
     board = tmp_path / "board.jsonl"
     status, said, _ = command(
-        hand_in(tmp_path / "ann", "leaderboard"), "--assignment", "leaderboard", "--leaderboard", board
+        submission(tmp_path / "ann", "leaderboard"), "--assignment", "leaderboard", "--leaderboard", board
     )
     assert status == 0
     assert said.splitlines()[-1].startswith("1  ann")
@@ -72,7 +72,7 @@ def test_it_says_that_it_is_no_sandbox(command) -> None:
         (["FILE", "--assignment", NAME, "--seconds", "-1"], "--seconds must be above 0"),
         (["FILE", "--assignment", NAME, "--hints", "7"], "invalid choice: 7"),
         (["FOLDER", "--assignment", NAME], "needs --out FOLDER"),
-        (["FOLDER", "--assignment", NAME, "--out", "FILE"], "is a file; a folder of hand-ins needs a folder"),
+        (["FOLDER", "--assignment", NAME, "--out", "FILE"], "is a file; a folder of submissions needs a folder"),
     ],
 )
 def test_bad_arguments(command, tmp_path, line, message) -> None:

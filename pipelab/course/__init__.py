@@ -1,27 +1,30 @@
-"""Exercises and assignments: checks that say why an answer is not right yet, and marks for what is handed in."""
+"""Exercises and assignments: checks that say why an answer is not right yet, and points for what is submitted."""
 
 from .assignments import ASSIGNMENTS, Assignment
-from .balance import check_pack, check_replicate
-from .balancer import check_balancer, plan_of
-from .bias import check_bias
-from .confine import Limits
-from .exercise import Feedback, check_number, check_schedule
-from .folder import grade_folder
-from .grading import feedback, grade
-from .leaderboard import Leaderboard
-from .marks import Grade, Mark
-from .phases import check_order
-from .points import points
-from .schedule import schedule_of
+from .checks import (
+    Feedback,
+    check_balancer,
+    check_bias,
+    check_number,
+    check_order,
+    check_pack,
+    check_replicate,
+    check_schedule,
+    plan_of,
+    points,
+    schedule_of,
+)
+from .grading import GradedSubmission, Leaderboard, ScoredTest, feedback, grade, grade_folder
+from .isolation import Limits
 
 __all__ = [
     "ASSIGNMENTS",
     "Assignment",
     "Feedback",
-    "Grade",
+    "GradedSubmission",
     "Leaderboard",
     "Limits",
-    "Mark",
+    "ScoredTest",
     "check_balancer",
     "check_bias",
     "check_number",

@@ -2,8 +2,9 @@
 
 from runpy import run_path
 
-from .base import Assignment, Judged, Refused, Replies, Test
-from .dualpipe import ASSIGNMENT as _dualpipe
+from ..checks.judge import Judged, Refused, Replies
+from .base import Assignment, Test
+from .dualpipe_phases import ASSIGNMENT as _dualpipe
 from .fill_the_bubbles import ASSIGNMENT as _fill_the_bubbles
 from .gpipe_and_1f1b import ASSIGNMENT as _gpipe_and_1f1b
 from .open_leaderboard import ASSIGNMENT as _leaderboard
@@ -19,10 +20,20 @@ ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in _ALL}
 
 
 def assignment(name: str) -> Assignment:
-    """The assignment of that name, or the ASSIGNMENT of a Python file of your own, such as course/week3.py.
+    """The assignment of that name.
 
-    ValueError lists those that there are.
+    Parameters
+    ----------
+    name : str
+        Of one in ASSIGNMENTS, or the path of a Python file that defines ASSIGNMENT, such as course/week3.py.
 
+    Raises
+    ------
+    ValueError
+        There is none; it lists those that there are.
+
+    Examples
+    --------
     >>> assignment("fill-the-bubbles").points
     10
     """

@@ -1,52 +1,32 @@
-"""What an assignment is made of: questions to the hand-in's functions, and tests that judge the answers."""
+"""What an assignment is made of: questions to a submission's functions, and tests that judge the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
-from ..confine import Answer, Limits, Question
-
-
-class Refused(ValueError):
-    """An answer that can't be judged; its text says why."""
-
-
-class Replies:
-    """The answers to all questions of one hand-in. What is worked out from them is kept in `known`."""
-
-    def __init__(self, questions: Sequence[Question], answers: Sequence[Answer]) -> None:
-        self._answers = {_key(question): answer for question, answer in zip(questions, answers, strict=True)}
-        self.known: dict[Any, Any] = {}
-
-    def __getitem__(self, question: Question) -> Any:
-        """Plain data. Refused where the function failed."""
-        answer = self._answers[_key(question)]
-        if answer.error:
-            raise Refused(answer.error)
-        return answer.value
-
-
-def _key(question: Question) -> tuple[str, str]:
-    return question.function, repr(question.arguments)
-
-
-class Judged(NamedTuple):
-    """share: of a test's points, 0 to 1.  reasons: why not all of them; else what is worth knowing."""
-
-    share: float
-    reasons: tuple[str, ...] = ()
+from ..checks.judge import Judged, Replies
+from ..isolation import Limits, Question
 
 
 @dataclass(frozen=True)
 class Test:
     """One line of the rubric.
 
-    judge        the answers -> how much of the points, and why not all. It may raise Refused.
-    hints        the first is given with --hints 1, all of them with --hints 2
-    visibility   Gradescope's: visible, hidden, after_due_date, after_published
-    real         runs on real ranks
+    Parameters
+    ----------
+    name : str
+        As students and instructors read it.
+    points : float
+        The most that it gives.
+    judge : function (replies) -> Judged
+        The share of the points, and why not all of them. It may raise Refused. A Judge has a face for notebooks, too.
+    hints : tuple of str
+        The first is given with --hints 1, all of them with --hints 2.
+    visibility : str
+        Gradescope's: visible, hidden, after_due_date, after_published.
+    real : bool
+        Whether it runs on real ranks.
     """
 
     name: str
@@ -59,14 +39,36 @@ class Test:
 
 @dataclass(frozen=True)
 class Assignment:
-    """An assignment: which functions a hand-in has, what they are asked, and what the answers are worth.
+    """An assignment: which functions a submission has, what they are asked, and what the answers are worth.
 
-    files       file -> the functions in it, as a student reads them
-    questions   all that is asked, in one process
-    version     goes up whenever a test changes, so that hand-ins are graded again
-    table       a function that a CSV table may stand for: (ranks, micro-batches) -> actions per rank
-    figures     the answers -> what stands on the leaderboard
-    pipelab     whether hand-ins may import pipelab
+    Parameters
+    ----------
+    name : str
+        On the command line.
+    title : str
+        For people.
+    version : int
+        Goes up whenever a test changes, so that submissions are graded again.
+    files : mapping of str to sequence of str
+        Each file with its functions, as a student reads them.
+    questions : tuple of Question
+        All that is asked, in one process.
+    tests : tuple of Test
+        The rubric.
+    table : str
+        A function (ranks, microbatches) -> actions per rank for which a CSV table may stand.
+    figures : function (replies) -> mapping of str to float, optional
+        What stands on the leaderboard.
+    limits : Limits
+        Of time, memory, output and processes.
+    pipelab : bool
+        Whether submissions may import pipelab.
+
+    Examples
+    --------
+    >>> from pipelab.course import ASSIGNMENTS
+    >>> [f"{test.points} {test.name}" for test in ASSIGNMENTS["fill-the-bubbles"].tests][:2]
+    ['3 my_schedule can run', '4 my_schedule as fast as zb-h1']
     """
 
     name: str

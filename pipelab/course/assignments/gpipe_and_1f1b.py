@@ -1,8 +1,10 @@
 """GPipe and 1F1B: the same bubble, with all activations kept and with few."""
 
 from ...ir.action import FORWARD
-from .base import Assignment, Judged, Replies
-from .pipeline import Pipeline, Size
+from ..checks.judge import Judged, Replies
+from ..checks.schedule_check import Size
+from .base import Assignment
+from .pipeline import Pipeline
 
 _GPIPE = Pipeline("my_gpipe", like="gpipe")
 _1F1B = Pipeline("my_1f1b", like="1f1b")
@@ -37,7 +39,7 @@ ASSIGNMENT = Assignment(
                 "all forwards in order, then all backwards",
             ),
         ),
-        _GPIPE.at_every_size(
+        _GPIPE.test(
             "does all forwards first", 1, _all_forwards_first, ("GPipe starts no backward before its last forward",)
         ),
         _1F1B.runs(

@@ -11,15 +11,16 @@ from ...ir import Schedule
 from ...schedules import build
 from ...simulator import Costs, simulate
 from ...timeline import Timeline
-from .balancing import Case, plan, question
-from .base import Assignment, Judged, Refused, Replies, Test
+from ..checks.balancer_check import BalancerCase, plan
+from ..checks.judge import Judge, Judged, Refused, Replies
+from .base import Assignment, Test
 from .pipeline import Pipeline
 
 #: The cluster: so many pipeline ranks, micro-batches in a step, and costs, in ms, of a rank's share of the model.
 RANKS, MICROBATCHES = CLUSTER = (8, 24)
 COSTS = Costs.deepseek_v3()
 #: Loads of 64 experts in 8 layers, to be served by 16 GPUs with room for 80 copies.
-LOADS = (Case(lognormal(4, 64, 1.0, seed=10), 80, 16), Case(zipf(4, 64, 1.2, seed=11), 80, 16))
+LOADS = (BalancerCase(lognormal(4, 64, 1.0, seed=10), 80, 16), BalancerCase(zipf(4, 64, 1.2, seed=11), 80, 16))
 
 _OPEN = Pipeline("my_schedule", like="dualpipe", sizes=(CLUSTER, (4, 8)), free=True)
 
@@ -47,7 +48,7 @@ def room() -> Fraction:
     return peak(build("dualpipe", *CLUSTER))
 
 
-def _fast(replies: Replies) -> Judged:
+def _fast(replies: Replies, _: None) -> Judged:
     """Nothing for 1F1B's time, everything for DualPipe's."""
     mine, slow, best = (
         float(step(each).makespan)
@@ -57,7 +58,7 @@ def _fast(replies: Replies) -> Judged:
     return Judged(min(1.0, (slow - mine) / (slow - best)), (said,))
 
 
-def _fits(replies: Replies) -> Judged:
+def _fits(replies: Replies, _: None) -> Judged:
     kept, most = peak(_OPEN.valid(replies, CLUSTER)), room()
     said = f"a rank keeps up to {float(kept):g} activations; there is room for {float(most):g}"
     return Judged(kept <= most, () if kept <= most else (said,))
@@ -67,7 +68,7 @@ def _balancedness(replies: Replies) -> float:
     return sum(float(plan(replies, case).balancedness.mean()) for case in LOADS) / len(LOADS)
 
 
-def _balanced(replies: Replies) -> Judged:
+def _balanced(replies: Replies, _: None) -> Judged:
     """Nothing for what does not look at the loads, everything for the refined policy's balance."""
     mine = _balancedness(replies)
     without, greedy, best = (
@@ -79,7 +80,7 @@ def _balanced(replies: Replies) -> Judged:
 
 
 def _figures(replies: Replies) -> Mapping[str, float]:
-    """What there is of them: a hand-in may be a schedule only."""
+    """What there is of them: a submission may be a schedule only."""
     found: dict[str, float] = {}
     with suppress(Refused):
         schedule = _OPEN.valid(replies, CLUSTER)
@@ -100,7 +101,7 @@ ASSIGNMENT = Assignment(
         "schedule.py": ("my_schedule(ranks, microbatches)",),
         "balancer.py": ("my_balancer(load, replicas, gpus, nodes, groups)",),
     },
-    questions=(*_OPEN.questions, *map(question, LOADS)),
+    questions=(*_OPEN.questions, *(case.question for case in LOADS)),
     table="my_schedule",
     pipelab=True,
     figures=_figures,
@@ -109,18 +110,23 @@ ASSIGNMENT = Assignment(
         Test(
             "my_schedule is fast",
             3,
-            _fast,
+            Judge([None], _fast),
             (
                 "what does a pair cost, and what its forward and its backward one after the other?",
                 "try dualpipe, and ask of each gap what it waits for: timeline.gaps()",
             ),
         ),
-        Test("my_schedule fits in memory", 1, _fits, ("count each rank's activations: timeline.peak_activations",)),
+        Test(
+            "my_schedule fits in memory",
+            1,
+            Judge([None], _fits),
+            ("count each rank's activations: timeline.peak_activations",),
+        ),
         _OPEN.trains(1, (4, 8)),
         Test(
             "my_balancer balances",
             3,
-            _balanced,
+            Judge([None], _balanced),
             (
                 "how much better could it be? Plan.attainable says it",
                 "after packing, swap copies between the busiest GPU and others while that helps",

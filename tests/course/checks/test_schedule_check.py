@@ -200,14 +200,14 @@ def test_a_deadlock_is_told():
 @pytest.mark.parametrize(
     ("builder", "said"),
     [
-        (lambda p, m: None, "it returns None; return one list of actions per rank"),
+        (lambda p, m: None, "it returns None; one list of actions per rank is wanted"),
         (lambda p, m: 1 / 0, "ZeroDivisionError: division by zero"),
         (lambda p: [], "TypeError"),
-        (lambda p, m: 7, "TypeError"),
+        (lambda p, m: 7, "it returns 7; one list of actions per rank is wanted"),
         (lambda p, m: [["0F0", "0X0"]] * p, "'0X0' is not an action; actions look like"),
-        (lambda p, m: ["0F0 0B0"] * p, "'0' is not an action; actions look like"),
-        (lambda p, m: [[]] * (p + 1), "4 ranks need 4 programs; got 5"),
-        (lambda p, m: [[3]] * p, "AttributeError"),
+        (lambda p, m: ["0F0 0B0"] * p, "one list of actions per rank is wanted"),
+        (lambda p, m: [[]] * (p + 1), "it returns 5 lists; one per rank is wanted, 4"),
+        (lambda p, m: [[3]] * p, "'3' is not an action"),
     ],
 )
 def test_a_function_that_fails_is_told_how(builder, said):

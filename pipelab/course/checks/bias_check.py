@@ -1,18 +1,18 @@
-"""Bias: check a student's update of the bias that keeps experts' loads even, on examples and on a real router."""
+"""Bias check: does a student's update of the bias keep experts' loads even, on examples and on a real router?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..eplb import skew
-from .exercise import Feedback
+from ...eplb import skew
+from .feedback import Feedback
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ..moe import Router
+    from ...moe import Router
 
 Update = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -21,12 +21,19 @@ _EVEN = 1.15  # the skew that is wanted then
 
 
 def check_bias(update: Update) -> Feedback:
-    """Check a function (bias [experts], load [experts]) -> the next bias, which is called after every step.
+    """Check a student's update of the bias by which a router keeps its experts' loads even.
 
     First on small loads: an expert that was chosen more often than the mean must be less likely to be chosen next time,
     one that was chosen less often more likely. Then it steers a real router, whose tokens favour few of its experts.
 
-    >>> print(check_bias(lambda bias, load: bias))
+    Parameters
+    ----------
+    update : function (bias, load) -> the next bias
+        All of them tensors [experts]. It is called after every step.
+
+    Examples
+    --------
+    >>> check_bias(lambda bias, load: bias)
     ✗ The bias does not yet move against the load
       - expert 0 was chosen 9 times, the mean is 5: its bias must fall, and it stays the same
       - expert 1 was chosen 1 times, the mean is 5: its bias must rise, and it stays the same
@@ -83,7 +90,7 @@ def _steered(update: Update) -> float:
     """The skew that a real router reaches when this updates its bias."""
     import torch
 
-    from ..moe import Router
+    from ...moe import Router
 
     threads, generator = torch.get_num_threads(), torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):

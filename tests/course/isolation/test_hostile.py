@@ -1,4 +1,4 @@
-"""Hostile hand-ins: each has 0 points and its reason, soon; the next one is not affected; nothing is left running."""
+"""Hostile submissions: each has 0 points and its reason, soon; the next one is not affected, nothing stays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 import pipelab
 from pipelab.course import Limits, grade
-from tests.course.handed import GPIPE_AND_1F1B, ZERO_BUBBLE, write
+from tests.course.submissions import GPIPE_AND_1F1B, ZERO_BUBBLE, write
 
 NAME = "fill-the-bubbles"
 SHORT, LONG = Limits(seconds=4), Limits(seconds=40)  # for what never ends, and for what ends soon by itself
@@ -36,11 +36,11 @@ TEN_SLEEPERS = SLEEPERS.replace("range(200)", "range(10)")
 
 
 def marked(grader: int | None = None) -> list[int]:
-    """Processes that were started for a hand-in by this process, or by another grader."""
+    """Processes that were started for a submission by this process, or by another grader."""
     found = []
     for process in psutil.process_iter():
         try:
-            mark = process.environ().get("PIPELAB_HAND_IN", "")
+            mark = process.environ().get("PIPELAB_SUBMISSION", "")
             if process.status() != psutil.STATUS_ZOMBIE and mark.startswith(f"{grader or os.getpid()}-"):
                 found.append(process.pid)
         except psutil.Error:
@@ -112,8 +112,8 @@ TRICKS = {
         import sys
         sys.path[:0] = [{root!r}]
         sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != "_NoPipelab"]
-        import pipelab, pipelab.course.grading, pipelab.ir
-        pipelab.course.grading.grade = pipelab.course.grade = lambda *a, **k: 10
+        import pipelab, pipelab.course.grading.grader, pipelab.ir
+        pipelab.course.grading.grader.grade = pipelab.course.grade = lambda *a, **k: 10
         pipelab.check = pipelab.ir.check = lambda schedule: ()
         pipelab.simulator.engine = lambda *a: None
         """,
@@ -208,12 +208,12 @@ def test_tricks_change_nothing(tmp_path, trick):
     write(tmp_path / "trick", "raise SystemExit('shadowed')", "numpy.py")
     graded = grade(tmp_path / "trick", NAME, limits=SHORT)
     assert graded.score == 0
-    assert all(mark.reasons for mark in graded.marks)
+    assert all(test.reasons for test in graded.tests)
     assert file.read_text()
     if trick == "importing the solution":
-        assert "pipelab can't be imported in a hand-in" in str(graded)
+        assert "pipelab can't be imported in a submission" in str(graded)
     if trick == "writing to the results":
-        assert os.environ.get("PIPELAB_HAND_IN") is None
+        assert os.environ.get("PIPELAB_SUBMISSION") is None
         from pipelab.cli import main
 
         out = results / "results.json"
@@ -233,12 +233,12 @@ def test_a_right_answer_keeps_its_points_whatever_stands_beside_it(tmp_path):
 
 
 def test_the_grader_dies_and_nothing_stays(tmp_path):
-    """Its warden ends everything when the grader is gone."""
+    """Its supervisor ends everything when the grader is gone."""
     file = write(tmp_path, "import time\ntime.sleep(600)")
     code = f"from pipelab.course import grade, Limits; grade({str(file)!r}, {NAME!r}, limits=Limits(seconds=300))"
     grader = psutil.Popen([sys.executable, "-c", code], cwd=Path(pipelab.__file__).parents[1])
     until = time.monotonic() + 60
-    while len(marked(grader.pid)) < 2 and time.monotonic() < until:  # the warden, and the code
+    while len(marked(grader.pid)) < 2 and time.monotonic() < until:  # the supervisor, and the code
         time.sleep(0.05)
     assert len(marked(grader.pid)) >= 2
     grader.kill()
@@ -249,5 +249,5 @@ def test_the_grader_dies_and_nothing_stays(tmp_path):
 def test_partial_credit_of_what_came_before_an_endless_loop(tmp_path):
     code = GPIPE_AND_1F1B.replace("        programs = []\n", "        programs = []\n        while ranks == 4: pass\n")
     graded = grade(write(tmp_path, code), "gpipe-and-1f1b", limits=SHORT, real=False)
-    assert [mark.full for mark in graded.marks] == [True, True, True, False, False, False]
+    assert [test.full for test in graded.tests] == [True, True, True, False, False, False]
     assert "no answer within 4 s" in str(graded)

@@ -1,11 +1,13 @@
 """DualPipe: micro-batches from both ends, a rank's phases, and pairs that hide communication."""
 
-from ...ir import Action
+from ...ir import Action, counted
 from ...ir.action import FORWARD
 from ...schedules import build
 from ...simulator import Costs
-from .base import Assignment, Judged, Replies
-from .pipeline import Pipeline, Size
+from ..checks.judge import Judged, Replies
+from ..checks.schedule_check import Size
+from .base import Assignment
+from .pipeline import Pipeline
 
 _DUALPIPE = Pipeline("my_schedule", like="dualpipe", sizes=((2, 4), (4, 8), (4, 10), (8, 20)))
 _HIDDEN = Costs(1, 1, 1, overlapped=2)  # of a pair's 3 units one is hidden
@@ -22,7 +24,7 @@ def _warms_up(replies: Replies, size: Size) -> Judged:
     schedules = _DUALPIPE.schedule(replies, size), build("dualpipe", *size)
     counts = zip(*(map(_warmup, each.programs) for each in schedules), strict=True)
     reasons = tuple(
-        f"rank {rank} does {mine} forward{'s' * (mine != 1)} before its first backward; {wanted} would be right"
+        f"rank {rank} does {counted(mine, 'forward')} before its first backward; {wanted} would be right"
         for rank, (mine, wanted) in enumerate(counts)
         if mine != wanted
     )
@@ -37,7 +39,7 @@ def _overlaps(replies: Replies, size: Size) -> Judged:
 
     mine, theirs = ([*map(pairs, each.programs)] for each in (_DUALPIPE.valid(replies, size), build("dualpipe", *size)))
     reasons = tuple(
-        f"rank {rank} has {has} overlapped pair{'s' * (has != 1)}; {wanted} {'is' if wanted == 1 else 'are'} possible"
+        f"rank {rank} has {counted(has, 'overlapped pair')}; {wanted} {'is' if wanted == 1 else 'are'} possible"
         for rank, (has, wanted) in enumerate(zip(mine, theirs, strict=True))
         if has < wanted
     )
@@ -52,7 +54,7 @@ ASSIGNMENT = Assignment(
     questions=_DUALPIPE.questions,
     table="my_schedule",
     tests=(
-        _DUALPIPE.at_every_size(
+        _DUALPIPE.test(
             "warms up from both ends",
             2,
             _warms_up,
@@ -69,7 +71,7 @@ ASSIGNMENT = Assignment(
                 "write the first half of the ranks; the second half is its mirror image with the directions exchanged",
             ),
         ),
-        _DUALPIPE.at_every_size(
+        _DUALPIPE.test(
             "overlaps forwards with backwards",
             2,
             _overlaps,

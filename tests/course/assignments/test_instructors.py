@@ -10,10 +10,10 @@ import pytest
 from pipelab import build, to_csv
 from pipelab.course import ASSIGNMENTS, grade
 from pipelab.course.assignments import Replies, assignment
-from pipelab.course.confine import Answer
-from tests.course.handed import write
+from pipelab.course.isolation import Answer
+from tests.course.submissions import write
 
-PAGE = (Path(__file__).parents[2] / "docs" / "instructors.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "instructors.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 OWN, TEST = (next(code for code in EXAMPLES if word in code) for word in ("ASSIGNMENT =", "def short"))
 
@@ -36,7 +36,7 @@ def test_an_assignment_of_ones_own(tmp_path):
     own = write(tmp_path, OWN, "week3.py")
     table = write(tmp_path, to_csv(build("interleaved", 4, 8)), "ann.csv")
     graded = grade(table, str(own), hints=2)
-    runs, fast, trains = graded.marks
+    runs, fast, trains = graded.tests
     assert (graded.title, graded.version) == ("Interleaved 1F1B", 1)
     assert trains.full
     assert (runs.score, fast.score) == (2, 2)  # one of two sizes

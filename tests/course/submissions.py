@@ -1,4 +1,4 @@
-"""Hand-ins for tests: good ones, and folders to put others in."""
+"""Submissions for tests: good ones, and folders to put others in."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ GOOD = {
 }
 
 
-def hand_in(folder: Path, assignment: str) -> Path:
+def submission(folder: Path, assignment: str) -> Path:
     """A good one, in this folder."""
     for name, code in GOOD[assignment].items():
         write(folder, code, name)

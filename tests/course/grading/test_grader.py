@@ -7,13 +7,13 @@ import json
 import pytest
 
 from pipelab import build, to_csv
-from pipelab.course import ASSIGNMENTS, Grade, Mark, grade
-from tests.course.handed import ZERO_BUBBLE, hand_in, write
+from pipelab.course import ASSIGNMENTS, GradedSubmission, ScoredTest, grade
+from tests.course.submissions import ZERO_BUBBLE, submission, write
 
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
-def test_a_good_hand_in_has_all_points(tmp_path, name):
-    graded = grade(hand_in(tmp_path / "ann", name), name)
+def test_a_good_submission_has_all_points(tmp_path, name):
+    graded = grade(submission(tmp_path / "ann", name), name)
     assert graded.passed, graded
     assert graded.name == "ann"
     assert graded.score == graded.max_score == float(graded) == ASSIGNMENTS[name].points == 10
@@ -25,13 +25,13 @@ def test_partial_credit_with_reasons_and_hints(tmp_path):
     """W directly after I: it runs, and keeps little, but is slow."""
     file = write(tmp_path, ZERO_BUBBLE.replace("min(rank, microbatches)", "0"))
     graded, hinted, told = (grade(file, "fill-the-bubbles", hints=level, real=False) for level in (0, 1, 2))
-    runs, fast, lean = graded.marks
+    runs, fast, lean = graded.tests
     assert runs.full
     assert lean.full
     assert 0 < fast.score < fast.max_score
     assert "4 ranks, 8 micro-batches: it takes 30 units of time; zb-h1 takes 27; its longest gap" in fast.reasons[0]
-    assert [len(each.marks[1].hints) for each in (graded, hinted, told)] == [0, 1, 2]
-    assert not any(each.marks[0].hints for each in (graded, hinted, told))
+    assert [len(each.tests[1].hints) for each in (graded, hinted, told)] == [0, 1, 2]
+    assert not any(each.tests[0].hints for each in (graded, hinted, told))
     assert graded.max_score == 9  # without the run on real ranks
     assert fast.score == 2.5  # of 1F1B's way to ZB-H1: half at four sizes, 3/4 at (4, 2), all at (1, 3)
 
@@ -48,7 +48,7 @@ def test_what_improves_on_nothing_has_no_points_for_speed(tmp_path):
                 programs.append(F[:warmup] + steady + B[microbatches - warmup :])
             return programs
     """
-    runs, fast, _ = grade(write(tmp_path, code), "fill-the-bubbles", real=False).marks
+    runs, fast, _ = grade(write(tmp_path, code), "fill-the-bubbles", real=False).tests
     assert runs.full
     assert fast.score == round(fast.max_score / 6, 2)
 
@@ -65,8 +65,8 @@ def test_a_table_for_a_terminal(tmp_path):
 
 @pytest.mark.parametrize("name", ASSIGNMENTS)
 def test_rows_fit_a_terminal(name):
-    marks = [Mark(test.name, 0.25, test.points) for test in ASSIGNMENTS[name].tests]
-    assert max(map(len, str(Grade("ann", name, "title", 1, tuple(marks))).splitlines())) <= 80
+    scored = [ScoredTest(test.name, 0.25, test.points) for test in ASSIGNMENTS[name].tests]
+    assert max(map(len, str(GradedSubmission("ann", name, "title", 1, tuple(scored))).splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,10 @@ def test_rows_fit_a_terminal(name):
     [
         ("my_schedule = 3", "schedule.py has no function my_schedule"),
         ("def my_schedule(ranks):\n    return []", "takes 1 positional argument"),
-        ("def my_schedule(ranks, microbatches):\n    return None", "it returns no list of lists"),
+        (
+            "def my_schedule(ranks, microbatches):\n    return None",
+            "it returns None; one list of actions per rank is wanted",
+        ),
         ("def my_schedule(ranks, microbatches):\n    return [[]] * 99", "it returns 99 lists; one per rank"),
         ("def my_schedule(ranks, microbatches):\n    return [[1]] * ranks", "'1' is not an action"),
         ("def my_schedule(ranks, microbatches):\n    return [['0F0'] * 9999] * ranks", "actions; "),
@@ -95,7 +98,7 @@ def test_what_is_wrong_is_said(tmp_path, code, said):
 def test_one_size_that_fails_costs_its_share_only(tmp_path):
     trap = '    def my_schedule(ranks, microbatches):\n        if ranks == 3:\n            raise ValueError("three?")\n'
     code = ZERO_BUBBLE.replace("    def my_schedule(ranks, microbatches):\n", trap)
-    runs, fast, lean = grade(write(tmp_path, code), "fill-the-bubbles", real=False).marks
+    runs, fast, lean = grade(write(tmp_path, code), "fill-the-bubbles", real=False).tests
     assert runs.reasons[0].startswith("3 ranks, 5 micro-batches: ValueError: three? (line 4 of schedule.py)")
     assert runs.score == round(runs.max_score * 5 / 6, 2)
 
@@ -104,7 +107,7 @@ def test_a_table_answers_for_its_size(tmp_path):
     file = write(tmp_path, to_csv(build("zb-h1", 4, 8)), "ann.csv")
     graded = grade(file, "fill-the-bubbles")
     assert graded.name == "ann"
-    assert graded.marks[-1].full  # trains on four ranks
+    assert graded.tests[-1].full  # trains on four ranks
     assert 0 < graded.score < graded.max_score
     assert "the table is for 4 ranks and 8 micro-batches only" in str(graded)
     assert "line 1: 'nonsense' is not an action" in str(grade(write(tmp_path, "nonsense", "b.csv"), "fill-the-bubbles"))
@@ -112,7 +115,7 @@ def test_a_table_answers_for_its_size(tmp_path):
 
 def test_a_grade_comes_back_from_json_and_is_gradescopes(tmp_path):
     graded = grade(write(tmp_path, ZERO_BUBBLE.replace("[I[m]]", "[W[m]]")), "fill-the-bubbles", hints=1)
-    assert Grade.from_json(graded.to_json()) == graded
+    assert GradedSubmission.from_json(graded.to_json()) == graded
     result = json.loads(json.dumps(graded.gradescope(), allow_nan=False))
     assert (
         result["score"] == sum(test["score"] for test in result["tests"]) < sum(t["max_score"] for t in result["tests"])

@@ -1,4 +1,4 @@
-"""Confine: ask a hand-in's code questions, in a process of its own, with limits, on a private copy of its folder.
+"""Asking: ask a submission's code questions, in a process of its own, with limits, on a private copy of its folder.
 
 This keeps mistakes, and most pranks, away from the grader. It is no security sandbox: the code runs as the user who
 grades and can read and write what that user can. Grade what you don't trust in a container; docs/instructors.md has the
@@ -24,21 +24,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-MB = 1 << 20
-_MARK = "PIPELAB_HAND_IN"  # in the environment of everything that a hand-in starts
-_GRACE = 1.5  # seconds that the warden may take beyond the limit
+from .limits import Limits, foul_of, why_unanswered
 
-
-@dataclass(frozen=True)
-class Limits:
-    """What a hand-in's code may take, for all questions together."""
-
-    seconds: float = 10
-    memory_bytes: int = 2048 * MB
-    printed_bytes: int = MB
-    answer_bytes: int = 16 * MB
-    file_bytes: int = 16 * MB
-    processes: int = 32
+_MARK = "PIPELAB_SUBMISSION"  # in the environment of everything that a submission starts
+_GRACE = 1.5  # seconds that the supervisor may take beyond the limit
 
 
 class Question(NamedTuple):
@@ -70,7 +59,7 @@ class Answers:
 def ask(
     files: Mapping[str, Path], questions: Sequence[Question], limits: Limits | None = None, pipelab: bool = False
 ) -> Answers:
-    """Ask all questions of one hand-in, in one process.
+    """Ask all questions of one submission, in one process.
 
     files     name -> file; all of them are copied to one folder, in which the code runs
     pipelab   whether the code may import pipelab
@@ -85,13 +74,13 @@ def ask(
             "folder": str(folder),
             "questions": [question._asdict() for question in questions],
             "limits": asdict(limits),
-            "path": [str(Path(__file__).parents[2])] if pipelab else [],
+            "path": [str(Path(__file__).parents[3])] if pipelab else [],
         }
         verdict = _watched(request, limits.seconds + _GRACE)
-        foul = _foul(verdict, limits) or _touched(folder, files)
+        foul = foul_of(verdict, limits) or _touched(folder, files)
         said = _parsed(verdict.get("answers", ""))
         said = said[: len(questions)]
-        missing = Answer(error=_unanswered(verdict, limits))
+        missing = Answer(error=why_unanswered(verdict, limits))
         answers = (*said, *[missing] * (len(questions) - len(said)))
         return Answers(answers, foul, verdict.get("printed", ""), verdict.get("seconds", 0.0))
     finally:
@@ -99,13 +88,13 @@ def ask(
 
 
 def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """What the warden says of it; {} if it says nothing."""
+    """What the supervisor says of it; {} if it says nothing."""
     mark = f"{os.getpid()}-{secrets.token_hex(8)}"
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     folder = request["folder"]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-B", "-X", "utf8", str(Path(__file__).with_name("warden.py"))],
+        [sys.executable, "-I", "-B", "-X", "utf8", str(Path(__file__).with_name("supervisor.py"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -143,7 +132,7 @@ def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def _sweep(mark: str) -> None:
-    """Kill what a hand-in started and its warden could not end, because it had been ended or stopped itself."""
+    """Kill what a submission started and its supervisor could not end, because it had been ended or stopped itself."""
     wanted = f"{_MARK}={mark}".encode()
     for _ in range(3):
         for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
@@ -152,26 +141,8 @@ def _sweep(mark: str) -> None:
                     os.kill(int(entry), signal.SIGKILL)
 
 
-def _foul(verdict: Mapping[str, Any], limits: Limits) -> str:
-    """Why nothing of it counts; empty if it does."""
-    if not verdict:
-        return "your code stopped or ended the process that watches it, or the system did"
-    beyond = verdict.get("beyond")
-    if beyond == "printed":
-        return f"your code printed more than {limits.printed_bytes / MB:g} MB"
-    if beyond == "answered":
-        return f"your code returned more than {limits.answer_bytes / MB:g} MB"
-    if beyond == "processes":
-        return f"your code started more than {limits.processes} processes; they were ended"
-    if beyond == "memory":
-        return f"your code took more than {limits.memory_bytes / MB:g} MB of memory"
-    if beyond is None and (left := verdict.get("left")):
-        return f"your code left {left} {'process' if left == 1 else 'processes'} running, which had to be ended"
-    return ""
-
-
 def _touched(folder: Path, files: Mapping[str, Path]) -> str:
-    """Did it delete or change files of its own hand-in?"""
+    """Did it delete or change files of its own submission?"""
     for name, file in files.items():
         try:
             same = (folder / name).read_bytes() == file.read_bytes()
@@ -180,17 +151,6 @@ def _touched(folder: Path, files: Mapping[str, Path]) -> str:
         if not same:
             return f"your code changed {name} in its own folder"
     return ""
-
-
-def _unanswered(verdict: Mapping[str, Any], limits: Limits) -> str:
-    """Why questions have no answer."""
-    if verdict.get("beyond") == "time":
-        return f"no answer within {limits.seconds:g} s: an endless loop?"
-    status = verdict.get("status")
-    if isinstance(status, int) and status < 0:
-        with contextlib.suppress(ValueError):
-            return f"no answer: your code was ended by {signal.Signals(-status).name}"
-    return f"no answer: your code ended its process (exit status {status})" if status is not None else "no answer"
 
 
 def _parsed(text: str) -> list[Answer]:

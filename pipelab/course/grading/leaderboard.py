@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import os
@@ -10,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .marks import Grade
+from ...table import Table
+from .results import GradedSubmission
 
 try:
     import fcntl
@@ -19,26 +19,34 @@ except ImportError:  # Windows: there, one writer at a time
 
 
 class Leaderboard:
-    """The best entry of each name, sorted by one figure. Shows itself in a notebook.
+    """The best entry of each name, sorted by one figure. It shows itself as a table.
 
-    path   of the file; it is made with the first entry
-    by     the figure to sort by, as entries have it; one whose name ends in "↓" is better when smaller. None: the
-           first figure of the first entry
+    Parameters
+    ----------
+    path : path
+        Of the file, which is made with the first entry. Several may add to it at once.
+    by : str, optional
+        The figure to sort by; one whose name ends in "↓" is better when smaller. Default: the first figure of the first
+        entry.
 
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     board = Leaderboard(folder + "/board.jsonl")
     ...     board.add("ann", {"step, ms ↓": 4300.0})
     ...     board.add("bob", {"step, ms ↓": 4200.0})
-    ...     [entry["name"] for entry in board.entries]
-    ['bob', 'ann']
+    ...     print(board)
+       name  step, ms ↓
+    1  bob         4200
+    2  ann         4300
     """
 
     def __init__(self, path: str | Path, by: str | None = None) -> None:
         self.path, self._by = Path(path), by
 
     def add(self, name: str, figures: Mapping[str, float]) -> None:
-        """Append an entry. ValueError for figures that are no finite numbers."""
+        """Append an entry. ValueError for a figure that is not a finite number."""
         for figure, value in figures.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{figure} must be a finite number; got {value!r}")
@@ -52,11 +60,11 @@ class Leaderboard:
         finally:
             os.close(descriptor)
 
-    def add_grade(self, grade: Grade) -> bool:
-        """The figures of a graded hand-in; False where it has none."""
-        if grade.figures:
-            self.add(grade.name, grade.figures)
-        return bool(grade.figures)
+    def add_grade(self, graded: GradedSubmission) -> bool:
+        """Append the figures of a graded submission; False where it has none."""
+        if graded.figures:
+            self.add(graded.name, graded.figures)
+        return bool(graded.figures)
 
     @property
     def by(self) -> str:
@@ -93,36 +101,17 @@ class Leaderboard:
             found.append(entry)
         return found
 
-    def _table(self) -> list[list[str]]:
+    def table(self) -> Table[list[Any]]:
+        """Place, name and figures of each entry."""
         entries = self.entries
         figures = [*dict.fromkeys(figure for entry in entries for figure in entry["figures"])]
-        rows = [
-            [str(place), entry["name"], *(_text(entry["figures"].get(figure)) for figure in figures)]
-            for place, entry in enumerate(entries, 1)
-        ]
-        return [["", "name", *figures], *rows]
+        rows = [[place, entry["name"], *map(entry["figures"].get, figures)] for place, entry in enumerate(entries, 1)]
+        return Table(rows, ["", "name", *figures], formats=dict.fromkeys(figures, ".5g"))
 
     def __str__(self) -> str:
-        table = self._table()
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = (
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-        )
-        return "\n".join(lines)
+        return str(self.table())
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rows = ["".join(map(_cell, range(len(row)), row)) for row in self._table()]
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
-        )
-
-
-def _cell(column: int, text: str) -> str:
-    """Names to the left, where Jupyter would set everything to the right."""
-    return f'<td style="text-align:{"left" if column == 1 else "right"}">{html.escape(text)}</td>'
-
-
-def _text(value: float | None) -> str:
-    return "" if value is None else f"{value:.5g}"
+        return self.table()._repr_html_()

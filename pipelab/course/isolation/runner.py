@@ -1,7 +1,7 @@
-"""Pupil: loads a hand-in's file, calls its functions, and writes what they return as plain data. Run by the warden.
+"""Runner: loads a submission's file, calls its functions, and writes what they return as plain data.
 
-What is sent here are names and numbers, and what is answered is text: the grader, another process, judges it. So
-whatever a hand-in does to this process, it can only change its own answers.
+The supervisor runs it. It is sent names and numbers and answers with text, which the grader, another process, judges.
+So whatever a submission does to this process, it can change nothing but its own answers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def answer(request: dict, descriptor: int) -> NoReturn:
     """Answer every question of the request, one line of JSON each, as soon as it is known."""
     folder = request["folder"]
     os.chdir(folder)
-    confine(request["limits"])
-    sys.path.append(folder)  # last: a json.py beside the hand-in stands for nothing but itself
+    set_limits(request["limits"])
+    sys.path.append(folder)  # last: a json.py beside the submission stands for nothing but itself
     sys.path += request["path"]
     if not request["path"]:
         sys.meta_path.insert(0, _NoPipelab())
@@ -42,7 +42,7 @@ def answer(request: dict, descriptor: int) -> NoReturn:
     os._exit(0)  # what it has started or registered has no say any more
 
 
-def confine(limits: dict) -> None:
+def set_limits(limits: dict) -> None:
     """What the system itself enforces, also on what is started from here."""
     seconds = int(limits["seconds"]) + 2
     for kind, most in (
@@ -59,11 +59,11 @@ def confine(limits: dict) -> None:
 
 
 class _NoPipelab:
-    """A hand-in is to write the schedule, not to import it. (No lock: a determined reader finds a way round it.)"""
+    """A submission is to write the schedule, not to import it. (No lock: a determined reader finds a way round it.)"""
 
     def find_spec(self, name: str, *_: Any) -> None:
         if name.partition(".")[0] == "pipelab":
-            raise ImportError("pipelab can't be imported in a hand-in: write the answer yourself, as plain Python")
+            raise ImportError("pipelab can't be imported in a submission: write the answer yourself, as plain Python")
 
 
 def load(path: str) -> ModuleType | str:
@@ -126,7 +126,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def told(error: BaseException, folder: str) -> str:
-    """In one line, with the place in the hand-in's own file."""
+    """In one line, with the place in the submission's own file."""
     try:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]

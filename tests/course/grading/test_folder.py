@@ -1,4 +1,4 @@
-"""Folders of hand-ins, leaderboards, points: what an instructor does."""
+"""Folders of submissions, leaderboards, points: what an instructor does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipelab import build, to_csv
 from pipelab.cli import main
 from pipelab.course import Leaderboard, grade, grade_folder, points
 from pipelab.course.assignments import assignment
-from pipelab.course.handins import HandIn, find_handins
-from tests.course.handed import ZERO_BUBBLE, hand_in, write
+from pipelab.course.grading.submissions import Submission, find_submissions
+from tests.course.submissions import ZERO_BUBBLE, submission, write
 
 NAME = "fill-the-bubbles"
 SLOW = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
@@ -22,19 +22,19 @@ SLOW = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
 
 @pytest.fixture
 def handed(tmp_path) -> Path:
-    """Hand-ins as they come: folders, files of any name, a table, and some that are none."""
+    """Submissions as they come: folders, files of any name, a table, and some that are none."""
     folder = tmp_path / "handed"
     write(folder / "ann", ZERO_BUBBLE)
     write(folder, SLOW, "bob.py")
     write(folder, to_csv(build("zb-h1", 4, 8)), "cem.csv")
     write(folder, "import os\nos._exit(1)", "dan.py")
     (folder / "empty").mkdir()
-    write(folder, "not a hand-in", "notes.txt")
+    write(folder, "not a submission", "notes.txt")
     (folder / "binary.py").write_bytes(b"\x00\xff\xfe")
     return folder
 
 
-def test_a_folder_of_hand_ins(handed, tmp_path):
+def test_a_folder_of_submissions(handed, tmp_path):
     """Each is graded, each is written at once, and the next call grades what has changed only."""
     seen = []
     results = tmp_path / "results"
@@ -54,7 +54,7 @@ def test_a_folder_of_hand_ins(handed, tmp_path):
     (results / "cem.grade.json").write_text('{"of": "cut o')  # as a crash might leave it
     seen.clear()
     grades = grade_folder(handed, NAME, results, progress=seen.append)
-    assert [done.grade.name for done in seen if not done.known] == ["cem", "dan"]
+    assert [done.graded.name for done in seen if not done.known] == ["cem", "dan"]
     assert {each.name: each.score for each in grades} == {**score, "dan": 10}
 
     seen.clear()
@@ -71,20 +71,20 @@ def test_a_grader_that_fails_is_no_grade(handed, tmp_path, monkeypatch):
             raise RuntimeError("disk full")
         return real(path, *arguments, **options, real=False)
 
-    monkeypatch.setattr("pipelab.course.folder.grade", fails_for_bob)
+    monkeypatch.setattr("pipelab.course.grading.folder.grade", fails_for_bob)
     grades = {each.name: each for each in grade_folder(handed, NAME, tmp_path / "results")}
     assert "it could not be graded: RuntimeError: disk full" in grades["bob"].foul
     assert grades["ann"].passed
     monkeypatch.undo()
     done = []
     grade_folder(handed, NAME, tmp_path / "results", progress=done.append)
-    assert [each.grade.name for each in done if not each.known] == ["bob"]
+    assert [each.graded.name for each in done if not each.known] == ["bob"]
 
 
 def test_what_is_found(handed, tmp_path):
     wanted = assignment(NAME)
-    assert find_handins(handed / "ann", wanted) == [handed / "ann"]
-    assert [path.name for path in find_handins(handed, wanted)] == [
+    assert find_submissions(handed / "ann", wanted) == [handed / "ann"]
+    assert [path.name for path in find_submissions(handed, wanted)] == [
         "ann",
         "binary.py",
         "bob.py",
@@ -93,22 +93,22 @@ def test_what_is_found(handed, tmp_path):
         "empty",
     ]
     (tmp_path / "none").mkdir()
-    with pytest.raises(ValueError, match="has no hand-in for fill-the-bubbles, which wants schedule.py"):
-        find_handins(tmp_path / "none", wanted)
-    before = HandIn.at(handed / "ann", wanted).content
+    with pytest.raises(ValueError, match="has no submission for fill-the-bubbles, which wants schedule.py"):
+        find_submissions(tmp_path / "none", wanted)
+    before = Submission.at(handed / "ann", wanted).content
     write(handed / "ann", "x = 1", "helper.py")
-    assert HandIn.at(handed / "ann", wanted).content != before
+    assert Submission.at(handed / "ann", wanted).content != before
     (handed / "ann" / "link.py").symlink_to("/etc/passwd")
     (handed / "ann" / "__pycache__").mkdir()
-    assert [*HandIn.at(handed / "ann", wanted).files] == ["helper.py", "schedule.py"]
+    assert [*Submission.at(handed / "ann", wanted).files] == ["helper.py", "schedule.py"]
     for number in range(201):
         (handed / "ann" / f"{number}.txt").write_text("")
-    with pytest.raises(ValueError, match="no hand-in is that large"):
-        HandIn.at(handed / "ann", wanted)
+    with pytest.raises(ValueError, match="no submission is that large"):
+        Submission.at(handed / "ann", wanted)
 
 
 @pytest.mark.parametrize("name", ["ann.py", "notes.txt", ""])
-def test_one_result_is_for_one_hand_in(tmp_path, name):
+def test_one_result_is_for_one_submission(tmp_path, name):
     """What Gradescope hands over is a submission, whatever is in it: its results.json says what is missing."""
     submission, out = tmp_path / "submission", tmp_path / "results.json"
     submission.mkdir()
@@ -123,13 +123,13 @@ def test_one_result_is_for_one_hand_in(tmp_path, name):
 def test_tables_of_several_sizes(tmp_path):
     for size in ((4, 8), (8, 20)):
         write(tmp_path, to_csv(build("zb-h1", *size)), f"schedule-{size[0]}.csv")
-    runs = grade(tmp_path, NAME, real=False).marks[0]
+    runs = grade(tmp_path, NAME, real=False).tests[0]
     assert runs.score == round(runs.max_score * 2 / 6, 2)
 
 
 def test_points_for_nbgrader(tmp_path, capsys, monkeypatch):
     """A float, from a process that what is patched here does not reach."""
-    monkeypatch.setattr("pipelab.course.grading.grade", lambda *a, **k: 10)
+    monkeypatch.setattr("pipelab.course.grading.grader.grade", lambda *a, **k: 10)
     file = write(tmp_path, SLOW)
     scored = points(file, NAME)
     assert isinstance(scored, float)
@@ -142,7 +142,7 @@ def test_points_for_nbgrader(tmp_path, capsys, monkeypatch):
 
 
 def test_the_leaderboard_of_an_assignment(tmp_path):
-    graded = grade(hand_in(tmp_path / "ann", "leaderboard"), "leaderboard", real=False)
+    graded = grade(submission(tmp_path / "ann", "leaderboard"), "leaderboard", real=False)
     assert [*graded.figures] == ["step, ms ↓", "bubble, % ↓", "activations ↓", "balancedness"]
     entries = {entry["name"]: entry for entry in graded.gradescope()["leaderboard"]}
     assert entries["step, ms"]["order"] == "asc"

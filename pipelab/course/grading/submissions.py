@@ -1,4 +1,4 @@
-"""Hand-ins: what was handed in for an assignment, in one file, in a folder, or in a folder of such folders or files."""
+"""Submissions for an assignment: each in one file or in a folder; many in a folder of such files and folders."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from .assignments import Assignment
+from ..assignments import Assignment
 
 MOST_FILES, MOST_BYTES = 200, 20 << 20
 _TABLE = ".csv"
 
 
 @dataclass(frozen=True)
-class HandIn:
+class Submission:
     """One student's files.
 
     name    of the folder or file, without its ending
@@ -26,10 +26,10 @@ class HandIn:
     files: Mapping[str, Path]
 
     @classmethod
-    def at(cls, path: str | Path, assignment: Assignment) -> HandIn:
+    def at(cls, path: str | Path, assignment: Assignment) -> Submission:
         """A file, under whatever name where the assignment has one file; or a folder, with all that is in it.
 
-        FileNotFoundError where there is nothing; ValueError for what is no hand-in of this assignment.
+        FileNotFoundError where there is nothing; ValueError for what is no submission of this assignment.
         """
         path = Path(path)
         if not path.exists():
@@ -41,7 +41,7 @@ class HandIn:
         if path.suffix == ".py":
             (wanted, *others) = assignment.files
             return cls(path.stem, {path.name if others and path.name in assignment.files else wanted: path})
-        raise ValueError(f"{path.name} is no hand-in for {assignment.name}, which wants {_wanted(assignment)}")
+        raise ValueError(f"{path.name} is no submission for {assignment.name}, which wants {_wanted(assignment)}")
 
     @cached_property
     def content(self) -> str:
@@ -53,11 +53,11 @@ class HandIn:
         return digest.hexdigest()
 
 
-def find_handins(path: str | Path, assignment: Assignment) -> list[Path]:
-    """The hand-ins in a folder, by name: every folder and every file in it that could be one.
+def find_submissions(path: str | Path, assignment: Assignment) -> list[Path]:
+    """The submissions in a folder, by name: every folder and every file in it that could be one.
 
-    A folder that has a file of the assignment, or a table schedule*.csv, is one hand-in itself. ValueError where there
-    is none.
+    A folder that has a file of the assignment, or a table schedule*.csv, is one submission itself. ValueError: there is
+    none.
     """
     path = Path(path)
     one = list(assignment.files) + (["schedule*.csv"] if assignment.table else [])
@@ -70,7 +70,7 @@ def find_handins(path: str | Path, assignment: Assignment) -> list[Path]:
         if not each.name.startswith((".", "_")) and (each.is_dir() or each.suffix in endings)
     ]
     if not found:
-        raise ValueError(f"{path} has no hand-in for {assignment.name}, which wants {_wanted(assignment)}")
+        raise ValueError(f"{path} has no submission for {assignment.name}, which wants {_wanted(assignment)}")
     return found
 
 
@@ -91,7 +91,6 @@ def _inside(folder: Path) -> dict[str, Path]:
             files[name.as_posix()] = file
             size += file.stat().st_size
             if len(files) > MOST_FILES or size > MOST_BYTES:
-                raise ValueError(
-                    f"{folder.name} has more than {MOST_FILES} files or {MOST_BYTES >> 20} MB: no hand-in is that large"
-                )
+                most = f"{MOST_FILES} files or {MOST_BYTES >> 20} MB"
+                raise ValueError(f"{folder.name} has more than {most}: no submission is that large")
     return files

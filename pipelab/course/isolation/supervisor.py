@@ -1,8 +1,8 @@
-"""Warden: runs a hand-in's code in a process of its own, watches it, and ends whatever it started.
+"""Supervisor: runs a submission's code in a process of its own, watches it, and ends whatever it started.
 
-A script for a bare interpreter (``python -I warden.py``): the standard library only, so that it starts in a moment, and
-nothing of the grader is in reach of the code. It reads one request, a line of JSON, from its input, and writes one line
-of JSON at the end. When its input closes, the grader has gone, and everything is ended.
+A script for a bare interpreter (``python -I supervisor.py``): the standard library only, so that it starts in a moment
+and nothing of the grader is in reach of the code. It reads one request, a line of JSON, from its input, and writes one
+line of JSON at the end. When its input closes, the grader has gone, and everything is ended.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
     pid = os.fork()
     if not pid:
         prctl(_DEATH_SIGNAL, signal.SIGKILL)
-        become_pupil(request, write_printed, write_answers)
+        become_runner(request, write_printed, write_answers)
     os.close(write_printed)
     os.close(write_answers)
     verdict = watch(pid, request["limits"], printed, answers)
@@ -48,7 +48,7 @@ def prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def become_pupil(request: dict, printed: int, answers: int) -> None:
+def become_runner(request: dict, printed: int, answers: int) -> None:
     """The forked process: runs the code; it never returns."""
     try:
         os.setsid()
@@ -62,7 +62,7 @@ def become_pupil(request: dict, printed: int, answers: int) -> None:
         os.dup2(answers, ANSWERS)
         os.closerange(ANSWERS + 1, 64)
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed is told, however it ends
-        file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pupil.py")
+        file = os.path.join(os.path.dirname(os.path.abspath(__file__)), "runner.py")
         runpy.run_path(file)["answer"](request, ANSWERS)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

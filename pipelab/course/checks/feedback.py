@@ -1,0 +1,54 @@
+"""Feedback: what a check says of an answer."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a check says. It is true if the answer is right, and shows itself in a notebook.
+
+    Parameters
+    ----------
+    passed : bool
+        Whether the answer is right.
+    title : str
+        The verdict in a few words.
+    reasons : tuple of str
+        Why it is wrong; or what is worth knowing about a right answer.
+    answered : bool
+        False as long as nothing has been answered.
+
+    Examples
+    --------
+    >>> Feedback(False, "Not yet", ("rank 0 waits",))
+    ✗ Not yet
+      - rank 0 waits
+    """
+
+    passed: bool
+    title: str
+    reasons: tuple[str, ...] = ()
+    answered: bool = True
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self._sign} {self.title}", *(f"  - {reason}" for reason in self.reasons)])
+
+    __repr__ = __str__
+
+    @property
+    def _sign(self) -> str:
+        return "✓" if self.passed else "✗" if self.answered else "…"
+
+    def _repr_html_(self) -> str:
+        colour = {"✓": "#009E73", "✗": "#D55E00", "…": "#787878"}[self._sign]
+        items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
+        return (
+            f'<div style="border-left: 4px solid {colour}; padding: 4px 12px">'
+            f"<b>{self._sign} {html.escape(self.title)}</b>{f'<ul>{items}</ul>' if items else ''}</div>"
+        )

@@ -1,0 +1,171 @@
+"""Judge: one question about a function, with two faces: a sentence for the notebook and points for the grader."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..isolation import Answer, Question
+from .feedback import Feedback
+
+Case = TypeVar("Case")
+_FAILS = "Your function fails"
+_MOST = 5  # reasons that a notebook shows
+
+
+class Refused(ValueError):
+    """An answer that can't be judged. Its text is the first reason; `title` is what a notebook says above them all."""
+
+    def __init__(self, *reasons: str, title: str = _FAILS) -> None:
+        super().__init__(reasons[0] + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""))
+        self.reasons, self.title = reasons, title
+
+
+class Judged(NamedTuple):
+    """What an answer is worth.
+
+    Parameters
+    ----------
+    share : float
+        Of a test's points, 0 to 1.
+    reasons : tuple of str
+        Why it is not all of them; else what is worth knowing.
+    """
+
+    share: float
+    reasons: tuple[str, ...] = ()
+
+
+class Replies:
+    """All answers of one submission. What is worked out from them is kept in `known`."""
+
+    def __init__(self, questions: Sequence[Question] = (), answers: Sequence[Answer] = ()) -> None:
+        self._answers = {_key(question): answer for question, answer in zip(questions, answers, strict=True)}
+        self.known: dict[Any, Any] = {}
+
+    def __getitem__(self, question: Question) -> Any:
+        """The answer as plain data. Refused: the function failed."""
+        answer = self._answers[_key(question)]
+        if answer.error:
+            raise Refused(answer.error)
+        return answer.value
+
+    def once(self, what: str, question: Question, work: Callable[[Any], Any]) -> Any:
+        """What this function makes of an answer; computed once, also where it is Refused."""
+        key = what, *_key(question)
+        if key not in self.known:
+            try:
+                self.known[key] = work(self[question])
+            except Refused as refused:
+                self.known[key] = refused
+        if isinstance(found := self.known[key], Refused):
+            raise found
+        return found
+
+
+class Called(Replies):
+    """The answers of functions that are called here, in this process: a notebook's own."""
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        super().__init__()
+        self._functions = functions
+
+    def __getitem__(self, question: Question) -> Any:
+        arguments = [
+            np.array(each["array"], dtype=float) if isinstance(each, dict) else copy.deepcopy(each)
+            for each in question.arguments
+        ]
+        try:
+            return self._functions[question.function](*arguments)
+        except Exception as error:
+            raise Refused(f"{type(error).__name__}: {error}") from error
+
+
+def _key(question: Question) -> tuple[str, str]:
+    return question.function, repr(question.arguments)
+
+
+@dataclass(frozen=True)
+class Judge(Generic[Case]):
+    """A question in several cases. Each case has an equal share of the points.
+
+    Parameters
+    ----------
+    cases : sequence
+        In the order in which they are tried; put those that are easy to read first.
+    verdict : function (replies, case) -> Judged
+        It may raise Refused.
+    parts : function (case) -> tuple of str
+        The case in words, such as ("4 ranks", "8 micro-batches"). Needed unless there is one case only.
+    wrong : str
+        What the notebook says of an answer that loses points.
+
+    Examples
+    --------
+    >>> doubled = Question("file.py", "double", (3,))
+    >>> judge = Judge([6], lambda replies, right: Judged(replies[doubled] == right, ("2·3 = 6",)))
+    >>> judge(Replies([doubled], [Answer(5)]))
+    Judged(share=0.0, reasons=('2·3 = 6',))
+    >>> judge.feedback(Called({"double": lambda x: x + 2}), Feedback(True, "Right"))
+    ✗ Not right yet
+      - 2·3 = 6
+    """
+
+    cases: Sequence[Case]
+    verdict: Callable[[Replies, Case], Judged]
+    parts: Callable[[Case], tuple[str, ...]] = lambda case: ()
+    wrong: str = "Not right yet"
+
+    def __call__(self, replies: Replies) -> Judged:
+        """The grader's face: all cases. What is said of several cases in the same words is said once."""
+        share, where, told = 0.0, dict[str, str](), 0
+        for case in self.cases:
+            try:
+                judged = self.verdict(replies, case)
+            except Refused as refused:
+                judged = Judged(0, (str(refused),))
+            if not self.parts(case):
+                return judged
+            share += judged.share / len(self.cases)
+            if judged.reasons:
+                where.setdefault("; ".join(judged.reasons), ", ".join(self.parts(case)))
+                told += 1
+        if len(where) == 1 and told == len(self.cases) > 1:
+            where = dict.fromkeys(where, "in every case")
+        return Judged(share, tuple(f"{place}: {reason}" for reason, place in where.items()))
+
+    def feedback(self, replies: Replies, right: Feedback, *others: Judge[Case]) -> Feedback:
+        """The notebook's face: what is said of the first case that loses points.
+
+        Parameters
+        ----------
+        replies : Replies
+            Mostly Called: answers that are computed here, as they are needed.
+        right : Feedback
+            What is said where all points are reached; without reasons it gets those of the last case.
+        others : Judge
+            Further questions in the same cases. They count only where the earlier ones are answered.
+        """
+        told: tuple[str, ...] = ()
+        for case in self.cases:
+            title, reasons = "", list[str]()
+            for judge in (self, *others):
+                try:
+                    judged, head = judge.verdict(replies, case), judge.wrong
+                except Refused as refused:
+                    judged, head = Judged(0, refused.reasons), refused.title
+                if judged.share >= 1:
+                    told = judged.reasons
+                elif not title or title == head:
+                    title = head
+                    reasons += [reason for reason in judged.reasons if reason not in reasons]
+            if title:
+                if where := " and ".join(self.parts(case)):
+                    title += f"{',' * (title != _FAILS)} with {where}"
+                more = [f"… and {len(reasons) - _MOST} more"] if len(reasons) > _MOST else []
+                return Feedback(False, title, (*reasons[:_MOST], *more))
+        return right if right.reasons else replace(right, reasons=told)
