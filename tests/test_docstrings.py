@@ -29,7 +29,7 @@ ROOMS = (
 def modules():
     for room in (f"pipelab.{name}" for name in ROOMS):
         yield room
-        yield from (f"{room}.{module.name}" for module in pkgutil.iter_modules(import_module(room).__path__))
+        yield from (module.name for module in pkgutil.walk_packages(import_module(room).__path__, f"{room}."))
 
 
 MODULES = [*modules()]

@@ -175,7 +175,8 @@ def plan(replies: Replies, case: BalancerCase) -> Plan:
 
 
 def _plan(answer: Any, case: BalancerCase) -> Plan:
-    sizes = Sizes(*case.load.shape, *case[1:])
+    layers, experts = case.load.shape
+    sizes = Sizes(layers, experts, *case[1:])
     try:
         placed = np.array(
             [

@@ -107,7 +107,7 @@ class Judge(Generic[Case]):
     Examples
     --------
     >>> doubled = Question("file.py", "double", (3,))
-    >>> judge = Judge([6], lambda replies, right: Judged(replies[doubled] == right, ("2·3 = 6",)))
+    >>> judge = Judge([6], lambda replies, right: Judged(float(replies[doubled] == right), ("2·3 = 6",)))
     >>> judge(Replies([doubled], [Answer(5)]))
     Judged(share=0.0, reasons=('2·3 = 6',))
     >>> judge.feedback(Called({"double": lambda x: x + 2}), Feedback(True, "Right"))

@@ -80,7 +80,7 @@ class Machine:
     def _judged(self, replies: Replies, _: None) -> Judged:
         order = read_order(replies)
         if order_problems(order):
-            raise Refused("only an order that is possible can be timed", title="No possible order yet")
+            raise Refused("only an order that is possible can be timed", title="Not timed yet")
         placed, takes = place_segments(order, self.costs, self.layers), self.takes(order)
         figures = f"{float(exposed(placed)):g} of its communication is exposed"
         if takes <= self.best or isclose(takes, self.best):  # floats round

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations_with_replacement
 
-from ...eplb import reference as teaching
+from ...eplb.reference import finish, pack_steps
 from ...ir import counted
 from ..isolation import Question
 from .feedback import Feedback
@@ -67,7 +67,7 @@ def _wrong_packs(gpu_of: list[int], weights: list[int], gpus: int) -> list[str]:
         if (held := gpu_of.count(gpu)) > room:
             return [f"your GPUs are {gpu_of}: GPU {gpu} gets {held} items and has room for {room}"]
     loads = [sum(w for w, its in zip(weights, gpu_of, strict=True) if its == gpu) for gpu in range(gpus)]
-    greedy = max(sum(weights[item] for item in pack) for pack in teaching.pack(weights, gpus))
+    greedy = max(sum(weights[item] for item in pack) for pack in finish(pack_steps(weights, gpus)))
     reason = _first_against_the_rule(gpu_of, weights, gpus)
     if reason is None or max(loads) <= greedy:
         return []

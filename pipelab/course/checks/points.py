@@ -34,7 +34,7 @@ def points(submission: str | Path, assignment: str, *, hints: int = 1) -> float:
     --------
     >>> folder = tempfile.TemporaryDirectory()
     >>> file = Path(folder.name, "order.py")
-    >>> _ = file.write_text("def my_order():\n    return ['dispatch(F)']")
+    >>> _ = file.write_text("my_order = lambda: ['dispatch(F)']")
     >>> points(file, "overlap-order")  # doctest: +ELLIPSIS
     Order the overlap (version 1): order
     ...

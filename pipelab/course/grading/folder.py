@@ -71,9 +71,9 @@ def grade_folder(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("ann", "bob"):
-    ...         _ = Path(folder, f"{name}.py").write_text("def my_order():\\n    return ['dispatch(F)']")
+    ...         _ = Path(folder, f"{name}.py").write_text("my_order = lambda: ['dispatch(F)']")
     ...     [(each.name, each.score) for each in grade_folder(folder, "overlap-order", folder + "/results")]
-    [('ann', 0), ('bob', 0)]
+    [('ann', 0.0), ('bob', 0.0)]
     """
     wanted = named(assignment) if isinstance(assignment, str) else assignment
     results = Path(results)

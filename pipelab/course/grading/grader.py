@@ -55,7 +55,7 @@ def grade(
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "order.py")
-    ...     _ = file.write_text("def my_order():\n    return ['dispatch(F)']")
+    ...     _ = file.write_text("my_order = lambda: ['dispatch(F)']")
     ...     grade(file, "overlap-order").tests[0].reasons[0]
     'attention(F) is missing'
     """
@@ -93,7 +93,7 @@ def feedback(submission: str | Path, assignment: str | Assignment, *, hints: int
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "order.py")
-    ...     _ = file.write_text("def my_order():\n    return ['dispatch(F)']")
+    ...     _ = file.write_text("my_order = lambda: ['dispatch(F)']")
     ...     feedback(file, "overlap-order").tests[0].hints
     ('each segment once; of each direction, a segment comes after the one whose result it needs',)
     """
