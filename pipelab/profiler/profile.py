@@ -14,6 +14,9 @@ from .kernels import COMMUNICATION, COMPUTATION, ROLES, Kernels
 from .recording import CPU
 
 _NS = 1e6  # in a millisecond
+#: Properties of a Profile, and what its table calls them.
+_FIGURES = {name: name for name in ("span", "compute", "communication")}
+_FIGURES |= {"overlap": "hidden communication", "exposed_communication": "exposed communication", "idle": "idle"}
 _BRIDGED = 0.001  # of the span: shorter gaps do not end a block
 
 
@@ -249,12 +252,7 @@ class Profile:
             "rank": self.rank,
             "world_size": self.world_size,
             "devices": list(self.devices),
-            "span_ms": self.span,
-            "compute_ms": self.compute,
-            "communication_ms": self.communication,
-            "overlap_ms": self.overlap,
-            "exposed_communication_ms": self.exposed_communication,
-            "idle_ms": self.idle,
+            **{f"{name}_ms": getattr(self, name) for name in _FIGURES},
             **{f"by_{what}": {name: part._asdict() for name, part in each.items()} for what, each in parts},
             "truncated": self.truncated,
             "notes": list(self.notes),
@@ -265,16 +263,9 @@ class Profile:
         where = "CPU" if CPU in self.devices else f"{len(self.devices)} GPU{'s' * (len(self.devices) != 1)}"
         process = f" · rank {self.rank} of {self.world_size}" if self.rank is not None else ""
         hidden = f"({100 * self.overlap / self.communication:.1f} %)" if self.communication else ""
-        figures = [
-            ("span", self.span, ""),
-            ("compute", self.compute, ""),
-            ("communication", self.communication, ""),
-            ("hidden communication", self.overlap, hidden),
-            ("exposed communication", self.exposed_communication, ""),
-            ("idle", self.idle, ""),
-        ]
+        figures = [(said, getattr(self, name), hidden if name == "overlap" else "") for name, said in _FIGURES.items()]
         title = f"{self.name}{process} · {where} · {len(self)} pieces of work · times in ms"
-        found: list[Table] = [Table(figures, formats={name: ".2f" for name, *_ in figures}, title=title)]
+        found: list[Table] = [Table(figures, formats=dict.fromkeys(_FIGURES.values(), ".2f"), title=title)]
         for what, parts in self._parts(" ").items():
             rows = [(name or "(none)", *part) for name, part in parts.items()]
             notes = [f"note: {note}" for note in self.notes if what == "annotation"]
