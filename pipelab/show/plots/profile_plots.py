@@ -91,7 +91,7 @@ def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: fl
     >>> from pipelab.simulator.segment_order import DEEPSEEK, place_segments
     >>> placed = place_segments(DEEPSEEK, Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
     >>> plot_segments({"DeepSeek's order": placed}, unit="").panels[0].get_title("left")
-    "DeepSeek's order · 54.5 · communication 48, 96 % hidden"
+    "DeepSeek's order · 24.5 · communication 24, 98 % hidden"
     """
     if not panels or not all(panels.values()):
         raise ValueError("nothing to draw: give each title its phases")

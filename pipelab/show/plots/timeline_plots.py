@@ -61,7 +61,7 @@ def compare(predicted: Timeline | Run, measured: Timeline | None = None, *, widt
     Examples
     --------
     >>> from pipelab import gpipe, one_f_one_b, simulate
-    >>> [axes.get_xlim()[1] for axes in compare(simulate(gpipe(4, 8)), simulate(one_f_one_b(4, 8))).panels]
+    >>> [float(axes.get_xlim()[1]) for axes in compare(simulate(gpipe(4, 8)), simulate(one_f_one_b(4, 8))).panels]
     [33.0, 33.0]
     """
     if not isinstance(predicted, Timeline):
