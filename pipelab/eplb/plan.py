@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..table import Table
 from .sizes import Sizes, as_array, as_load
 from .solver.bound import lower_bound
 from .solver.packing import counts, logical_to_physical, ranks, take
@@ -18,18 +19,30 @@ _SHOWN = 8  # layers in the printed table
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Where every replica of every expert is, and the loads by which it is judged.
+    """Where every replica of every expert is, and the loads by which this is judged. It shows itself as a table.
 
-    physical_to_logical  int64 [layers, replicas]: the expert in each slot; first the slots of GPU 0, then of GPU 1, and
-                         so on, GPUs node by node
-    logical_to_physical  int64 [layers, experts, most replicas]: the slots of each expert's replicas, by rank; then -1
-    replica_count        int64 [layers, experts]: replicas of each expert
-    load                 float64 [layers, experts], in whatever unit it was given (tokens, mostly); an expert's replicas
-                         share it equally
-    policy               what placed it
+    The three maps are those of deepseek-ai/EPLB. An expert's tokens go to its replicas by rank, so all senders that
+    have this plan and the same rule, such as token number modulo replica_count, send them alike.
 
-    An expert's tokens go to its replicas by rank, so that every sender that has this plan, and the same rule, such as
-    token number modulo replica_count, sends them alike.
+    Attributes
+    ----------
+    physical_to_logical : int64 array [layers, replicas]
+        The expert in each slot: first the slots of GPU 0, then of GPU 1, and so on; GPUs node by node.
+    logical_to_physical : int64 array [layers, experts, most replicas]
+        The slots of each expert's replicas by rank; -1 after the last.
+    replica_count : int64 array [layers, experts]
+        Replicas of each expert.
+    load : float64 array [layers, experts]
+        In the unit in which it was given, such as tokens. An expert's replicas share it equally.
+    sizes : Sizes
+        The numbers of layers, experts, replicas, GPUs, nodes and groups.
+    policy : str
+        What placed the experts.
+
+    Examples
+    --------
+    >>> Plan.from_map([[0, 1, 0, 2]], load=[[6, 1, 2]], gpus=2)
+    <Plan given: 1 layers, 3 experts as 4 replicas, 2 on each of 2 GPUs>
     """
 
     physical_to_logical: np.ndarray
@@ -43,10 +56,15 @@ class Plan:
     def from_map(
         cls, physical_to_logical: Any, load: Any, gpus: int, nodes: int = 1, groups: int = 1, policy: str = "given"
     ) -> Plan:
-        """A Plan from its slots alone: any placement, so that it can be judged.
+        """A plan from its slots alone: any placement, so that it can be judged.
 
-        ValueError for experts that do not exist, or that have no replica.
+        Raises
+        ------
+        ValueError
+            If an expert does not exist or has no replica, and for sizes that do not fit together.
 
+        Examples
+        --------
         >>> Plan.from_map([[0, 1, 0, 2]], load=[[6, 1, 2]], gpus=2).gpu_load.tolist()
         [[4.0, 5.0]]
         """
@@ -60,18 +78,19 @@ class Plan:
         layers, experts = load.shape
         sizes = Sizes(layers, experts, placed.shape[1], gpus, nodes, groups)
         placed = placed.astype(np.int64)
-        if placed.size and not 0 <= placed.min() <= placed.max() < sizes.experts:
-            wrong = placed[(placed < 0) | (placed >= sizes.experts)][0]
-            raise ValueError(f"experts are 0 to {sizes.experts - 1}; physical_to_logical has {wrong}")
+        wrong = placed[(placed < 0) | (placed >= sizes.experts)]
+        if wrong.size:
+            raise ValueError(f"experts are 0 to {sizes.experts - 1}; physical_to_logical has {wrong[0]}")
         count = counts(placed, sizes.experts)
-        if not count.all():
-            layer, expert = np.argwhere(count == 0)[0]
+        for layer, expert in np.argwhere(count == 0):
             raise ValueError(f"every expert needs a replica; expert {expert} of layer {layer} has none")
         return cls(placed, logical_to_physical(placed, ranks(placed, count), count), count, load, sizes, policy)
 
     def under(self, load: Any) -> Plan:
-        """The same placement judged by other loads: those of the next window, say.
+        """The same placement judged by other loads, such as those of the next window.
 
+        Examples
+        --------
         >>> plan = Plan.from_map([[0, 1, 0, 2]], load=[[6, 1, 2]], gpus=2)
         >>> plan.under([[2, 1, 5]]).gpu_load.tolist()
         [[2.0, 6.0]]
@@ -85,7 +104,7 @@ class Plan:
 
     @cached_property
     def slot_load(self) -> np.ndarray:
-        """[layers, replicas]: what each replica gets."""
+        """[layers, replicas]: the load of each slot."""
         return take(self.load / self.replica_count, self.physical_to_logical)
 
     @cached_property
@@ -100,12 +119,12 @@ class Plan:
 
     @cached_property
     def balancedness(self) -> np.ndarray:
-        """[layers]: mean / maximum of the GPUs' loads; 1 is even. The step lasts as long as the busiest needs."""
+        """[layers]: mean / maximum of the GPUs' loads. 1 is even; a layer lasts as long as its busiest GPU needs."""
         return _ratio(self.gpu_load.mean(axis=1), self.gpu_load.max(axis=1))
 
     @cached_property
     def lower_bound(self) -> np.ndarray:
-        """[layers]: what the busiest GPU has at least, wherever these sizes let the experts go."""
+        """[layers]: the busiest GPU has at least this load, wherever experts of these sizes are placed."""
         return lower_bound(self.load, self.sizes)
 
     @cached_property
@@ -118,19 +137,23 @@ class Plan:
     @cached_property
     def _held(self) -> np.ndarray:
         """int [layers, gpus, experts]: replicas of each expert on each GPU."""
-        layers, gpus = len(self.load), self.sizes.gpus
-        gpu = np.arange(layers)[:, None] * gpus + np.arange(self.sizes.replicas) // self.sizes.slots
+        gpu = np.arange(len(self.load))[:, None] * self.sizes.gpus + np.arange(self.sizes.replicas) // self.sizes.slots
         flat = gpu * self.sizes.experts + self.physical_to_logical
-        shape = (layers, gpus, self.sizes.experts)
+        shape = (len(self.load), self.sizes.gpus, self.sizes.experts)
         return np.bincount(flat.ravel(), minlength=int(np.prod(shape))).reshape(shape)
 
     def moves(self, previous: Plan, *, across_nodes: bool = False) -> np.ndarray:
         """[layers]: slots whose expert the GPU did not hold under the previous plan.
 
-        across_nodes   only those whose expert no GPU of the node held, so that it comes over the slower network
+        Parameters
+        ----------
+        previous : Plan
+            Of the same sizes; else a ValueError says what differs.
+        across_nodes : bool
+            Count only slots whose expert no GPU of the node held, so that it comes over the slower network.
 
-        ValueError for a previous plan of other sizes.
-
+        Examples
+        --------
         >>> old, new = (Plan.from_map([slots], [[6, 1, 2]], gpus=2) for slots in ([0, 1, 0, 2], [2, 1, 0, 2]))
         >>> new.moves(old).tolist()
         [1]
@@ -144,15 +167,15 @@ class Plan:
         return np.where(before == 0, self._held, 0).sum(axis=(1, 2))
 
     def moved(self, previous: Plan) -> float:
-        """The share of all slots that moves()."""
+        """The share of all slots that `moves`."""
         return float(self.moves(previous).sum() / max(self.physical_to_logical.size, 1))
 
     def bytes_moved(self, previous: Plan, expert_bytes: int, *, across_nodes: bool = False) -> int:
-        """Bytes of weights to send, an expert's being of that size, from the previous plan to this one, all layers."""
+        """Bytes of weights to send from the previous plan to this one, in all layers, at `expert_bytes` an expert."""
         return int(self.moves(previous, across_nodes=across_nodes).sum()) * expert_bytes
 
     def check_sizes(self, sizes: Sizes) -> None:
-        """ValueError, naming what differs, unless the plan has these sizes; groups may differ."""
+        """ValueError, saying what differs, unless the plan has these sizes; groups may differ."""
         names = ("layers", "experts", "replicas", "gpus", "nodes")
         values = [(name, getattr(self.sizes, name), getattr(sizes, name)) for name in names]
         differ = [f"{mine} {name}, not {wanted}" for name, mine, wanted in values if mine != wanted]
@@ -162,11 +185,11 @@ class Plan:
     # -- out and in --------------------------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """The plan as one JSON object; -1 is left out of logical_to_physical."""
+        """The plan as a JSON object, without the -1 of logical_to_physical."""
         return json.dumps(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
-        """What to_json() writes."""
+        """What `to_json` writes."""
         slots = self.logical_to_physical.tolist()
         return {
             "policy": self.policy,
@@ -179,11 +202,11 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """A plan that to_json() wrote. ValueError for text that is none."""
+        """A plan that `to_json` wrote. ValueError if it did not write this text."""
         try:
             found = json.loads(text)
             placed = np.array(found["physical_to_logical"]).reshape(-1, found["replicas"])
-            if not placed.size:  # of no number numpy knows whether it would be whole
+            if not placed.size:  # numpy takes an empty list for one of floats
                 placed = placed.astype(int)
             given = np.array(found["load"], dtype=float).reshape(len(placed), found["experts"])
             sizes = (found["gpus"], found["nodes"], found["groups"], found["policy"])
@@ -203,34 +226,30 @@ class Plan:
             f"{sizes.slots} on each of {sizes.gpus} GPUs{nodes}"
         )
 
-    def __str__(self) -> str:
-        """A table, one row per layer; of many layers those that are balanced the worst."""
-        if not len(self.load):
-            return self._title()
+    @property
+    def table(self) -> Table[tuple[Any, ...]]:
+        """A row per layer; of many layers, those that are balanced the worst."""
         shown = np.sort(np.argsort(self.balancedness, kind="stable")[:_SHOWN])
-        head = ("layer", "balancedness", "attainable", "busiest GPU", "its load", "mean", "most replicas")
-        busiest = self.gpu_load.argmax(axis=1)
-        rows = [
-            (
-                str(layer),
-                f"{self.balancedness[layer]:.4f}",
-                f"{self.attainable[layer]:.4f}",
-                str(busiest[layer]),
-                f"{self.gpu_load[layer].max():.6g}",
-                f"{self.gpu_load[layer].mean():.6g}",
-                str(self.replica_count[layer].max()),
-            )
-            for layer in shown
-        ]
+        busiest, most, mean = self.gpu_load.argmax(axis=1), self.gpu_load.max(axis=1), self.gpu_load.mean(axis=1)
+        figures = (self.balancedness, self.attainable, busiest, most, mean, self.replica_count.max(axis=1))
+        rows: list[tuple[Any, ...]] = [(layer, *(each[layer] for each in figures)) for layer in shown.tolist()]
         if len(self.load) > 1:
-            rows.append(("all", f"{self.balancedness.mean():.4f}", f"{self.attainable.mean():.4f}", "", "", "", ""))
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = [self._title()]
-        for row in (head, *rows):
-            lines.append("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-        if len(shown) < len(self.load):
-            lines.append(f"the {len(shown)} layers that are balanced the worst, and the mean of all {len(self.load)}")
-        return "\n".join(lines)
+            rows.append(("all", self.balancedness.mean(), self.attainable.mean(), None, None, None, None))
+        rest = f"the {len(shown)} layers that are balanced the worst, and the mean of all {len(self.load)}"
+        return Table(
+            rows,
+            ("layer", "balancedness", "attainable", "busiest GPU", "its load", "mean", "most replicas"),
+            formats={"balancedness": ".4f", "attainable": ".4f", "its load": ".6g", "mean": ".6g"},
+            align={"layer": "right"},
+            notes=[rest] if len(shown) < len(self.load) else [],
+            title=self._title(),
+        )
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Policies: loads in, a Plan out, by one policy or another."""
+"""Policies: loads in, a Plan out."""
 
 from __future__ import annotations
 
@@ -29,22 +29,40 @@ def rebalance(
 ) -> Plan:
     """Decide which experts get replicas, and which GPU holds which.
 
-    load       [layers, experts]: tokens, or any measure of work, that each expert gets. Array, list or torch tensor
-    replicas   replicas per layer in all, each expert's first included: a multiple of gpus
-    gpus       a multiple of nodes
-    groups     if a multiple of nodes, groups of neighbouring experts are kept together on one node each (the
-               hierarchical policy); else experts may go anywhere (the global one)
-    policy     "greedy"       the published algorithm, as deepseek-ai/EPLB has it; where a layer, or a node, has no load
-                              at all, its replicas are spread evenly
-               "refined"      better balanced, slower; no two replicas of an expert on one GPU where that can be avoided
-               "incremental"  the previous plan with few slots changed
-    previous   the plan to start from, for "incremental" only
-    max_moved  the share of each layer's slots that "incremental" may change, rounded down: 0.1 of 8 slots are none
+    The same input always gives the same plan, so ranks that have the same loads need not tell each other.
 
-    The same input gives the same plan, always: ranks that have the same loads need not tell each other. ValueError for
-    sizes that do not fit together, loads that are negative, infinite or not a number, and a previous plan of other
-    sizes.
+    Parameters
+    ----------
+    load : array, list or torch tensor [layers, experts]
+        Tokens, or any measure of work, that each expert gets.
+    replicas : int
+        Physical experts per layer, each expert's first replica included: a multiple of gpus.
+    gpus : int
+        A multiple of nodes.
+    nodes, groups : int
+        If groups is a multiple of nodes, groups of neighbouring experts are kept together on one node each (the
+        hierarchical policy); else experts may go anywhere (the global policy).
+    policy : {"greedy", "refined", "incremental"}
+        "greedy" is the algorithm of deepseek-ai/EPLB; where a layer or a node has no load at all, its replicas are
+        spread evenly. "refined" is better balanced and slower, and keeps two replicas of an expert off one GPU where it
+        can. "incremental" changes a few slots of the previous plan.
+    previous : Plan, optional
+        The plan to start from, for "incremental" only.
+    max_moved : float
+        The share of each layer's slots that "incremental" may change, rounded down: 0.1 of 8 slots allows no change.
 
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit together, a load that is negative, infinite or not a number, and a previous plan of
+        other sizes.
+
+    References
+    ----------
+    https://github.com/deepseek-ai/EPLB · the DeepSeek-V3 report, section 3.4 (arXiv 2412.19437)
+
+    Examples
+    --------
     >>> plan = rebalance([[90, 10, 20, 60]], replicas=6, gpus=2)
     >>> plan.physical_to_logical.tolist(), plan.gpu_load.tolist()
     ([[0, 3, 2, 0, 3, 1]], [[95.0, 85.0]])
@@ -67,7 +85,7 @@ def rebalance(
             kind = type(previous).__name__
             raise ValueError(f"previous is a Plan, and Plan.from_map makes one of its slots alone; got {kind}")
         previous.check_sizes(sizes)
-    if policy == "greedy" or not layers:
+    if policy == "greedy" or not len(load):
         maps = _greedy_maps(load, sizes)
     elif previous is None:
         maps = _maps(*refined(load, sizes))
@@ -79,13 +97,18 @@ def rebalance(
 
 
 def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1, groups: int = 1) -> Plan:
-    """The plan with equal consecutive blocks of experts on the GPUs, as nearly equal as their numbers let them be.
+    """The plan before any balancing: consecutive blocks of experts on the GPUs, as equal in number as possible.
 
-    replicas   slots in all. None: as few as there must be. Slots beyond a GPU's block hold second replicas of its
-               experts, which takes nothing off any GPU: its load is the same with them and without.
+    Parameters
+    ----------
+    load, gpus, nodes, groups
+        As in `rebalance`, errors included.
+    replicas : int, optional
+        Physical experts per layer. Default: as few as there must be. More of them hold second replicas of the GPU's own
+        experts, which changes no GPU's load.
 
-    The sizes, and the ValueErrors for those that do not fit together, are those of :func:`rebalance`.
-
+    Examples
+    --------
     >>> plan = contiguous([[90, 10, 20, 60]], gpus=2, replicas=6)
     >>> plan.physical_to_logical.tolist(), plan.gpu_load.tolist()
     ([[0, 1, 0, 2, 3, 2]], [[100.0, 80.0]])
@@ -104,12 +127,23 @@ def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1
 def rebalance_experts(
     weight: Any, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The greedy policy with the signature of deepseek-ai/EPLB, into whose place it drops.
+    """The greedy policy with the signature of deepseek-ai/EPLB, as a drop-in replacement.
 
-    Returns (physical_to_logical_map [layers, num_replicas], logical_to_physical_map [layers, experts, most replicas],
-    expert_count [layers, experts]), int64 arrays. If num_nodes does not divide num_groups, it ignores both, as there.
-    ValueError where sizes or loads are none, as of :func:`rebalance`; the published code asserts, or goes on.
+    As there, num_groups and num_nodes are ignored if num_nodes does not divide num_groups.
 
+    Returns
+    -------
+    physical_to_logical_map : int64 array [layers, num_replicas]
+    logical_to_physical_map : int64 array [layers, experts, most replicas]
+    expert_count : int64 array [layers, experts]
+
+    Raises
+    ------
+    ValueError
+        For sizes and loads that `rebalance` refuses. The published code asserts, or goes on.
+
+    Examples
+    --------
     >>> rebalance_experts([[90, 10, 20, 60]], 6, 1, 1, 2)[2].tolist()
     [[2, 1, 1, 2]]
     """
@@ -119,20 +153,18 @@ def rebalance_experts(
 
 
 def _greedy_maps(load: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if not len(load):
-        shapes = ((0, sizes.replicas), (0, sizes.experts, 1), (0, sizes.experts))
-        placed, slots, count = (np.zeros(shape, dtype=np.int64) for shape in shapes)
-        return placed, slots, count
-    return _maps(*greedy(load, sizes))
+    if len(load):
+        return _maps(*greedy(load, sizes))
+    placed, count = (np.zeros((0, each), dtype=np.int64) for each in (sizes.replicas, sizes.experts))
+    return placed, count[:, :, None], count
 
 
 def _maps(
     layout: Layout, packing: Packing, rank: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """DeepSeek's three maps. rank: each slot's rank among its expert's replicas; default: in the order of slots."""
-    sizes = layout.sizes
     placed = layout.join(packing.slots)
-    count = counts(placed, sizes.experts)
+    count = counts(placed, layout.sizes.experts)
     rank = ranks(placed, count) if rank is None else rank.reshape(placed.shape)
     return placed, logical_to_physical(placed, rank, count), count
 

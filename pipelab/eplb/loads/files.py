@@ -12,14 +12,23 @@ from ..sizes import as_load
 
 
 def read_load(path: str | Path) -> np.ndarray:
-    """Loads [layers, experts] from a file, by its ending.
+    """Loads [layers, experts] from a file.
 
-    .csv    one line per layer, one number per expert; a first line without any number is taken for names
-    .npy    an array
-    .json   a list of lists of numbers, or an object that has it as "load", as a plan's JSON has
+    Parameters
+    ----------
+    path : str or Path
+        .csv: a line per layer, a number per expert; a first line without numbers is skipped. .npy: an array.
+        .json: a list of lists of numbers, or an object that has it as "load", such as a plan's.
 
-    ValueError for a file that is none of these, or holds none; it says where. OSError for one that can't be read.
+    Raises
+    ------
+    ValueError
+        For another ending, and for a file that does not hold loads; it says where.
+    OSError
+        For a file that cannot be read.
 
+    Examples
+    --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     file = Path(folder, "loads.csv")

@@ -11,10 +11,17 @@ from ..sizes import as_load, whole
 
 
 class MovingAverage:
-    """The exponential moving average of all windows: a window's weight halves with every `half_life` that follow it.
+    """The exponential moving average of all windows: a window's weight halves with every `half_life` windows after it.
 
-    The weights of the windows seen sum to 1 from the first window on: it does not start from zeros.
+    The weights of the windows seen sum to 1 from the first one on, as it does not start from zeros.
 
+    Parameters
+    ----------
+    half_life : float
+        A number of windows above 0; else a ValueError.
+
+    Examples
+    --------
     >>> average = MovingAverage(half_life=1)
     >>> [average.update([window]).tolist() for window in ([8, 0], [2, 6])]
     [[[8.0, 0.0]], [[4.0, 4.0]]]
@@ -40,8 +47,10 @@ class MovingAverage:
 
 
 class Window:
-    """The mean of the last `length` windows, or of as many as there were. Of length 1: what the last one was.
+    """The mean of the last `length` windows, or of all if there were fewer. Length 1 repeats the last one.
 
+    Examples
+    --------
     >>> window = Window(2)
     >>> [window.update([[load, 4]]).tolist() for load in (8, 2, 0)]
     [[[8.0, 4.0]], [[5.0, 4.0]], [[1.0, 4.0]]]
@@ -53,8 +62,7 @@ class Window:
     def update(self, load: Any) -> np.ndarray:
         """Take in the newest window [layers, experts]; returns the prediction for the next."""
         load = as_load(load)
-        if self._seen:
-            _same_shape(load, self._seen[0])
+        _same_shape(load, self._seen[0] if self._seen else load)
         self._seen.append(load)
         return np.mean(self._seen, axis=0)
 

@@ -1,10 +1,9 @@
-"""Recorded: which expert of a real, small Mixture of Experts got how many tokens. data/expert_loads tells how."""
+"""Recorded: how many tokens went to each expert of a real, small Mixture of Experts. data/expert_loads tells how."""
 
 from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,21 +11,35 @@ import numpy as np
 
 FOLDER = "expert_loads"
 RECORDINGS = ("none", "auxiliary", "bias")
-TOP_K = 2  # experts for each token, in all of them
+TOP_K = 2  # experts for each token, in all recordings
 
 
 @dataclass(frozen=True, eq=False)
 class RecordedLoads:
-    """How many tokens chose each expert. Every layer's sum is the window's tokens · top_k. All arrays are read-only.
+    """How many tokens chose each expert, in read-only arrays. Every layer's sum is the window's tokens · top_k.
 
-    balance         of the training: "none", "auxiliary" (a loss that grows with uneven loads), or "bias" (loss-free)
-    top_k           experts that each token chooses
-    windows         int64 [windows, layers, experts]: while it trained on a mixture of all kinds of text
-    losses          [windows]: of the training, cross entropy in nats per byte
-    domains         kind of text -> int64 [layers, experts]: the trained model on held-out text of that kind alone
-    domain_losses   kind of text -> cross entropy on it
-    serving         int64 [windows, layers, experts]: the trained model on held-out text that moves from kind to kind
-    serving_kinds   the kind that prevails in each of these windows; at its end the next one comes in
+    Attributes
+    ----------
+    balance : {"none", "auxiliary", "bias"}
+        How the training kept loads even: not at all, by a loss that grows with uneven loads, or by a bias.
+    top_k : int
+        Experts that each token chooses.
+    windows : int64 array [windows, layers, experts]
+        During the training, on a mixture of all kinds of text.
+    losses : array [windows]
+        Of the training: cross entropy in nats per byte.
+    domains, domain_losses : dict
+        Kind of text -> loads [layers, experts], and cross entropy, of the trained model on held-out text of that kind.
+    serving : int64 array [windows, layers, experts]
+        The trained model on held-out text that moves from kind to kind.
+    serving_kinds : tuple of str
+        The kind that prevails in each of these windows; towards the end of its windows the next one comes in.
+
+    Examples
+    --------
+    >>> loads = recorded_loads("none")
+    >>> list(loads.domains), loads.serving.shape
+    (['code', 'docstrings', 'manual', 'tables', 'bytecode'], (40, 4, 16))
     """
 
     balance: str
@@ -47,25 +60,25 @@ class RecordedLoads:
         )
 
 
-@cache
 def recorded_loads(balance: str = "none") -> RecordedLoads:
-    """The recording of a training with this balance: "none", "auxiliary" or "bias".
+    """The recording of a training with this balance: "none", "auxiliary" or "bias"; ValueError for another.
 
-    The files are data/expert_loads/*.csv; the README there says how they were made, and how to make them again.
-    ValueError for another balance.
+    It is read from data/expert_loads/*.csv; the README there says how these files were made.
 
+    Examples
+    --------
     >>> recorded_loads("bias").windows.shape  # windows, layers, experts
     (40, 4, 16)
     """
     if balance not in RECORDINGS:
         raise ValueError(f"loads were recorded with balance {', '.join(map(repr, RECORDINGS))}; got {balance!r}")
     inside = files("pipelab") / "data" / FOLDER / f"{balance}.csv"  # a link to the folder beside pipelab
-    file = inside if inside.is_file() else Path(__file__).parents[2] / "data" / FOLDER / f"{balance}.csv"
+    file = inside if inside.is_file() else Path(__file__).parents[3] / "data" / FOLDER / f"{balance}.csv"
     return parse(file.read_text(encoding="utf-8"), balance)
 
 
 def parse(text: str, balance: str) -> RecordedLoads:
-    """A recording from what data/expert_loads/record.py writes: one line for each window and layer.
+    """A recording from what data/expert_loads/record.py writes: a line for each window and layer.
 
     >>> made = parse("part,window,kind,loss,layer,expert0,expert1\\ntraining,0,mixed,5.5,0,3,1\\n", "none")
     >>> made.windows.tolist(), made.losses.tolist()
@@ -83,8 +96,8 @@ def parse(text: str, balance: str) -> RecordedLoads:
         tokens[part][-1].append([int(count) for count in counts])
     arrays = {part: _frozen(np.array(windows, dtype=np.int64)) for part, windows in tokens.items()}
     return RecordedLoads(
-        balance=balance,
-        top_k=TOP_K,
+        balance,
+        TOP_K,
         windows=arrays["training"],
         losses=_frozen(np.array(losses["training"])),
         domains=dict(zip(kinds["domain"], arrays["domain"], strict=True)),

@@ -1,4 +1,4 @@
-"""Skew: how uneven loads are, and who gets nothing."""
+"""Skew: how uneven loads are, and which experts get next to nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from ..sizes import as_array
 
 
 def skew(load: Any) -> np.ndarray:
-    """The busiest expert's load over the mean: [..., experts] -> [...]. 1 is even; all on one is their number.
+    """The busiest expert's load / the mean: [..., experts] -> [...]. 1 is even; the number of experts is all on one.
 
+    Examples
+    --------
     >>> skew([[2, 2, 2, 2], [5, 1, 1, 1], [0, 0, 0, 0]]).tolist()
     [1.0, 2.5, 1.0]
     """
@@ -21,8 +23,10 @@ def skew(load: Any) -> np.ndarray:
 
 
 def dead(load: Any, below: float = 0.05) -> np.ndarray:
-    """Whether an expert's load is less than this share of the mean: [..., experts] -> bool, the same shape.
+    """Is each expert's load less than this share of the mean? [..., experts] -> bool, the same shape.
 
+    Examples
+    --------
     >>> dead([[100, 60, 39, 1]]).tolist()
     [[False, False, False, True]]
     """

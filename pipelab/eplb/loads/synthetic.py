@@ -1,8 +1,8 @@
-"""Synthetic: loads made by rule, from a seed. Real ones are less regular: compare with recorded loads.
+"""Synthetic: loads made by rule, from a seed. Real loads are less regular; compare with `recorded_loads`.
 
-Every generator gives loads [layers, experts] (drifting: one more axis, of windows, before them) whose mean is 1; or,
-with `tokens`, whole numbers of tokens, drawn at random in these proportions, that add up to so many per layer.
-ValueError for numbers of layers, experts or tokens that there can't be, and for exponents and the like below 0.
+Every function returns loads [layers, experts] (`drifting`: [windows, layers, experts]) whose mean is 1. Given `tokens`,
+they are whole numbers that add up to so many per layer, drawn at random in those proportions. A number of layers,
+experts or tokens that cannot be, or a negative parameter, raises a ValueError.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from ..sizes import whole
 
 
 def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
-    """The i-th heaviest expert's load goes as i ** -exponent; which expert that is, differs from layer to layer.
+    """Loads [layers, experts] by Zipf's law: the i-th heaviest expert's goes as i ** -exponent, in a random order.
 
+    Examples
+    --------
     >>> zipf(1, 4, exponent=1, seed=0, tokens=100).sum(axis=1).tolist()
     [100]
     """
@@ -25,8 +27,10 @@ def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens:
 
 
 def lognormal(layers: int, experts: int, sigma: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
-    """Logarithms of the loads are normal, with standard deviation sigma.
+    """Loads [layers, experts] whose logarithms are normal, with standard deviation sigma.
 
+    Examples
+    --------
     >>> load = lognormal(2, 256, sigma=1, seed=0)
     >>> load.shape, load.mean(axis=1).round(6).tolist()
     ((2, 256), [1.0, 1.0])
@@ -37,8 +41,10 @@ def lognormal(layers: int, experts: int, sigma: float = 1.0, *, seed: int, token
 
 
 def one_hot(layers: int, experts: int, *, seed: int, tokens: int | None = None) -> np.ndarray:
-    """One expert of each layer gets everything.
+    """Loads [layers, experts] where one expert of each layer gets everything.
 
+    Examples
+    --------
     >>> one_hot(1, 4, seed=0).max(axis=1).tolist()
     [4.0]
     """
@@ -57,10 +63,17 @@ def drifting(
     seed: int,
     tokens: int | None = None,
 ) -> np.ndarray:
-    """Lognormal loads that wander: [windows, layers, experts]. In the long run no expert is heavier than another.
+    """Lognormal loads that wander, [windows, layers, experts]. In the long run no expert is heavier than another.
 
-    correlation   between the logarithms of an expert's loads in one window and in the next, 0 to 1; 1: they stay
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the logarithms.
+    correlation : float, 0 to 1
+        Between the logarithms of an expert's loads in two successive windows. With 1 they stay the same.
 
+    Examples
+    --------
     >>> drifting(5, 2, 16, correlation=0.9, seed=0, tokens=300).sum(axis=2).tolist()
     [[300, 300], [300, 300], [300, 300], [300, 300], [300, 300]]
     """
@@ -71,17 +84,15 @@ def drifting(
     random = np.random.default_rng(seed)
     state = random.standard_normal((layers, experts))
     made = np.empty((windows, layers, experts))
-    for window in range(windows):
-        made[window] = state
+    for window in made:
+        window[:] = state
         state = correlation * state + np.sqrt(1 - correlation**2) * random.standard_normal((layers, experts))
     return _loads(np.exp(sigma * made), tokens, random)
 
 
 def _loads(share: np.ndarray, tokens: int | None, random: np.random.Generator) -> np.ndarray:
     share = share / share.sum(axis=-1, keepdims=True)
-    if tokens is None:
-        return share * share.shape[-1]
-    return random.multinomial(tokens, share)
+    return share * share.shape[-1] if tokens is None else random.multinomial(tokens, share)
 
 
 def _check(layers: int, experts: int, tokens: int | None, **values: float) -> None:
