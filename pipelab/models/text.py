@@ -1,4 +1,4 @@
-"""Real text that every Python brings along: the sources of its standard library."""
+"""Text: real text that every Python brings along, the sources of its standard library."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 #: A byte-level model's vocabulary.
 BYTES = 256
 
-#: Bytes read at most: far more than a lesson's steps look at, and read in milliseconds.
+#: Bytes read at most: far more than a lesson's steps use, and read in milliseconds.
 LIMIT = 1_000_000
 
-#: Tables, generated strings and applications: hardly text like the rest.
+#: Tables, generated strings and applications, which are unlike the rest.
 _LEFT_OUT = {"encodings", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tests", "turtledemo"}
 
 
@@ -24,9 +24,11 @@ _LEFT_OUT = {"encodings", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "test
 def stdlib_text(limit: int = LIMIT) -> bytes:
     """The first `limit` bytes of the standard library's Python sources, one file after the other by name.
 
-    Other versions of Python have other sources, so results agree only between equal versions.
-    FileNotFoundError where Python came without its sources, as with a zipped standard library.
+    Other versions of Python have other sources, so results agree only between equal versions. Where Python came without
+    its sources, as with a zipped standard library, this is a FileNotFoundError.
 
+    Examples
+    --------
     >>> stdlib_text(1000).count(b"import") > 0
     True
     """
@@ -46,7 +48,7 @@ def stdlib_text(limit: int = LIMIT) -> bytes:
 
 
 def _sources(folder: Path) -> Iterator[Path]:
-    """The .py files of the standard library's modules and packages in `folder`, sorted; no tests, nothing installed."""
+    """The .py files of the standard library in `folder`, sorted; no tests, and nothing installed."""
     for top in sorted(folder.glob("*"), key=lambda path: path.name):
         if top.stem not in sys.stdlib_module_names or top.name in _LEFT_OUT:
             continue
@@ -60,11 +62,13 @@ def _sources(folder: Path) -> Iterator[Path]:
 def batches(
     batch_size: int, sequence_length: int = 64, *, steps: int = 1, seed: int = 0
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Passages of the standard library's sources, for predicting each next byte: one (inputs, targets) per step.
+    """Passages of the standard library's sources, for predicting each next byte: (inputs, targets) for each step.
 
-    Both are int64 [batch_size, sequence_length]; a target is the byte after its input. The passages depend on `seed`
-    only: more steps go on where fewer end. ValueError for sizes below 1 or a passage longer than the text.
+    Both are int64 [batch_size, sequence_length], and a target is the byte after its input. Passages depend on `seed`
+    alone, so more steps begin like fewer. Sizes below 1 and passages longer than the text raise a ValueError.
 
+    Examples
+    --------
     >>> [(inputs, targets)] = batches(8, 32)
     >>> inputs.shape, bool((inputs[:, 1:] == targets[:, :-1]).all())
     (torch.Size([8, 32]), True)
@@ -73,7 +77,7 @@ def batches(
     at_least(1, sequence_length, "sequence_length")
     at_least(1, steps, "steps")
     text = torch.frombuffer(bytearray(stdlib_text()), dtype=torch.uint8)
-    places = len(text) - sequence_length  # where a passage and the byte after it still fit
+    places = len(text) - sequence_length  # where a passage and the next byte fit
     if places < 1:
         raise ValueError(f"sequence_length must be less than the text's {len(text)} bytes; got {sequence_length}")
     generator = torch.Generator().manual_seed(seed)
@@ -82,13 +86,13 @@ def batches(
     for _ in range(steps):
         starts = torch.randint(places, (batch_size, 1), generator=generator)
         passages = text[starts + window].long()
-        # contiguous: micro-batches are sent to other ranks
+        # contiguous, as micro-batches are sent to other ranks
         pairs.append((passages[:, :-1].contiguous(), passages[:, 1:].contiguous()))
     return pairs
 
 
 def at_least(least: int, value: int, what: str) -> int:
-    """The value, if it is a whole number and at least that; else a ValueError that names it."""
+    """The value if it is a whole number of at least `least`; else a ValueError that names it."""
     if not hasattr(value, "__index__"):
         raise ValueError(f"{what} must be a whole number; got {value!r}")
     if value < least:

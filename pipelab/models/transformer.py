@@ -1,4 +1,4 @@
-"""A small byte-level transformer of ordinary modules, cut into pipeline stages."""
+"""Transformer: a small byte-level one of ordinary modules, cut into pipeline stages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from .text import BYTES, at_least
 
 
 class Embedding(nn.Module):
-    """Bytes to vectors, each the sum of what it is and where: int64 [batch, sequence] -> [batch, sequence, width].
+    """Bytes to vectors for what each is and where: int64 [batch, sequence] -> [batch, sequence, width].
 
-    ValueError for more than `sequence_length` bytes in a row; fewer are fine.
+    A sequence may be shorter than `sequence_length`; a longer one raises a ValueError.
 
+    Examples
+    --------
     >>> Embedding(width=32, sequence_length=16)(torch.zeros(2, 16, dtype=torch.int64)).shape
     torch.Size([2, 16, 32])
     """
@@ -36,6 +38,8 @@ class Embedding(nn.Module):
 class Attention(nn.Module):
     """Causal self-attention on the normalised stream, added to it: [batch, sequence, width].
 
+    Examples
+    --------
     >>> Attention(width=32, heads=4)(torch.zeros(2, 16, 32)).shape
     torch.Size([2, 16, 32])
     """
@@ -60,6 +64,8 @@ class Attention(nn.Module):
 class Block(Attention):
     """Causal self-attention, then an MLP, each on the normalised stream and added to it: [batch, sequence, width].
 
+    Examples
+    --------
     >>> Block(width=32, heads=4)(torch.zeros(2, 16, 32)).shape
     torch.Size([2, 16, 32])
     """
@@ -78,6 +84,8 @@ class Block(Attention):
 class Head(nn.Module):
     """Vectors to a score per next byte: [batch, sequence, width] -> logits [batch, sequence, 256].
 
+    Examples
+    --------
     >>> Head(width=32)(torch.zeros(2, 16, 32)).shape
     torch.Size([2, 16, 256])
     """
@@ -104,17 +112,35 @@ def transformer_stages(
 ) -> list[nn.Module]:
     """A byte-level transformer cut into `num_stages` stages that, applied in turn, are the whole model.
 
-    The first stage takes int64 tokens [batch, sequence] (sequence <= `sequence_length`), the last gives logits
-    [batch, sequence, 256], and between stages travels [batch, sequence, width].
+    The first stage takes int64 tokens [batch, sequence], the last returns logits [batch, sequence, 256], and between
+    stages travels [batch, sequence, width]. Weights depend on `seed` alone, not on split, dtype or torch's global state,
+    and parameters have the same names in every split.
 
-    layers  number of blocks; by default one per stage
-    split   blocks per stage, as [1, 2, 2, 1]; the embedding goes with the first stage and the head with the last. By
-            default even, where the stages in the middle get one more first.
-    width   of the vectors, a multiple of `heads`. Take 32 where many ranks share few cores, as in runs paced at 10 ms.
+    Parameters
+    ----------
+    num_stages : int
+        At most two more than layers, as the embedding and the head can be stages of their own.
+    layers : int, optional
+        The number of blocks. Default: one per stage.
+    width, heads : int
+        The width of the vectors, a multiple of heads. Take 32 where many ranks share few cores, as in runs paced at 10 ms.
+    sequence_length : int
+        The longest sequence.
+    split : sequence of int, optional
+        Blocks per stage, as [1, 2, 2, 1]; the embedding goes with the first stage and the head with the last.
+        Default: even; blocks left over go to the middle first.
+    seed : int
+        Of the weights.
+    dtype : torch.dtype
+        A floating-point type.
 
-    Weights depend on `seed` alone, not on the split, the dtype or torch's global random state; parameters have the same
-    names in every split. ValueError, with what would be right, for a split that does not fit or leaves a stage empty.
+    Raises
+    ------
+    ValueError
+        Saying what would be right, for sizes that do not fit together, and a split that leaves a stage empty.
 
+    Examples
+    --------
     >>> stages = transformer_stages(4, layers=6, width=32)
     >>> [list(dict(stage.named_children())) for stage in stages[:2]]
     [['embedding', 'block0'], ['block1', 'block2']]
@@ -145,6 +171,8 @@ def transformer_stages(
 def loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross entropy in nats: logits [batch, sequence, 256] and int64 targets [batch, sequence] -> one number.
 
+    Examples
+    --------
     >>> round(loss(torch.zeros(2, 16, 256), torch.zeros(2, 16, dtype=torch.int64)).item(), 3)  # ln 256
     5.545
     """
@@ -172,7 +200,7 @@ def _even(num_stages: int, layers: int) -> list[int]:
             f"{num_stages} stages need at least {num_stages - 2} layers, "
             f"as the embedding and the head can be stages of their own; got {layers}"
         )
-    # The ends have the embedding and the head already, so the blocks left over go to the middle first.
+    # The ends have the embedding and the head, so blocks left over go to the middle first.
     order = [*range(1, num_stages - 1), 0, num_stages - 1]
     counts = [layers // num_stages] * num_stages
     for stage in order[: layers % num_stages]:
@@ -181,7 +209,7 @@ def _even(num_stages: int, layers: int) -> list[int]:
 
 
 def _model(layers: int, width: int, heads: int, sequence_length: int, seed: int) -> list[tuple[str, nn.Module]]:
-    """The whole model as named pieces, initialised from `seed`; at a scale with which it learns within 10 steps."""
+    """The whole model as named pieces, initialised from `seed` at a scale with which it learns within 10 steps."""
     with torch.random.fork_rng(devices=[]):  # modules draw weights when made; those drawn here are replaced below
         pieces: list[tuple[str, nn.Module]] = [("embedding", Embedding(width, sequence_length))]
         pieces += [(f"block{layer}", Block(width, heads)) for layer in range(layers)]

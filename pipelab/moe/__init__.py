@@ -2,37 +2,21 @@
 
 Importing this room doesn't import torch: a name is imported when it is first used.
 """
+# ruff: noqa: F401 (what type checkers see of the lazy names)
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "Expert": ".layer",
-    "ExpertGroup": "..runtime.grid",
-    "Hiding": ".hiding",
-    "MoE": ".layer",
-    "MoEBlock": ".layer",
-    "DispatchPlan": ".dispatch",
-    "Router": ".router",
-    "Routing": ".router",
-    "hide": ".hiding",
-    "dispatch_plan": ".dispatch",
-    "sum_replicated_gradients": "..runtime.grid",
+_MODULES = {
+    ".dispatch": ("DispatchPlan", "dispatch_plan"),
+    ".hiding": ("Hiding", "hide"),
+    ".layer": ("Expert", "MoE", "MoEBlock"),
+    ".router": ("Router", "Routing"),
+    "..runtime.grid": ("ExpertGroup", "sum_replicated_gradients"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "Expert",
-    "ExpertGroup",
-    "Hiding",
-    "MoE",
-    "MoEBlock",
-    "DispatchPlan",
-    "Router",
-    "Routing",
-    "hide",
-    "dispatch_plan",
-    "sum_replicated_gradients",
-]
+__all__ = sorted(_MODULE_OF)
 
 if TYPE_CHECKING:
     from ..runtime.grid import ExpertGroup, sum_replicated_gradients
@@ -43,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'pipelab.moe' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+    return getattr(import_module(_MODULE_OF[name], __name__), name)
 
 
 def __dir__() -> list[str]:

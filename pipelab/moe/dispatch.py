@@ -1,4 +1,4 @@
-"""Dispatch: which token goes to which rank, and in which order; the same way back is the combine."""
+"""Dispatch: which token goes to which rank, and in which order. The combine takes the same way back."""
 
 from __future__ import annotations
 
@@ -13,15 +13,30 @@ from ..runtime.grid import ExpertGroup
 
 @dataclass(frozen=True)
 class DispatchPlan:
-    """How the tokens of a rank get to their experts, once it is known what all ranks send.
+    """How a rank's tokens get to their experts, once every rank knows what all ranks send.
 
-    row_of      int64 [tokens · top_k]: which token the i-th row to send is. Rows are sorted by expert, and so by rank.
-    place_of    int64 [tokens · top_k]: where the row of a token's j-th choice stands among those sent, and comes back
-    send        rows to each rank of the group;  receive: rows from each
-    by_expert   int64 [rows received]: takes them from the order of ranks to that of this rank's experts
-    back        the inverse of it
-    rows        per expert of this rank: how many rows it gets
-    loads       int64 [experts]: how often all ranks together chose each;  tokens: of all ranks together
+    Attributes
+    ----------
+    row_of : int64 tensor [tokens · top_k]
+        The token that each row to send is. Rows are sorted by expert, and so by rank.
+    place_of : int64 tensor [tokens · top_k]
+        Where the row of a token's j-th choice stands among the rows sent, and comes back.
+    send, receive : list of int
+        Rows to, and from, each rank of the group.
+    by_expert, back : int64 tensor [rows received]
+        The order that sorts the rows received by this rank's experts, and its inverse.
+    rows : list of int
+        Rows that each expert of this rank gets.
+    loads : int64 tensor [experts]
+        How often all ranks together chose each expert.
+    tokens : int
+        Of all ranks together.
+
+    Examples
+    --------
+    >>> plan = dispatch_plan(torch.tensor([[1], [0], [1]]), num_experts=2)
+    >>> plan.send, plan.loads.tolist(), plan.tokens
+    ([3], [1, 2], 3)
     """
 
     row_of: Tensor
@@ -38,12 +53,26 @@ class DispatchPlan:
 def dispatch_plan(
     experts: Tensor, num_experts: int, group: ExpertGroup | None = None, sent: Tensor | None = None
 ) -> DispatchPlan:
-    """The DispatchPlan for tokens' choices, int64 [tokens, top_k].
+    """The DispatchPlan for the experts that tokens chose.
 
-    sent   int64 [ranks, experts]: how many tokens each rank has for each. None: the ranks of the group tell each other
+    Parameters
+    ----------
+    experts : int64 tensor [tokens, top_k]
+        What this rank's tokens chose.
+    num_experts : int
+        A multiple of the group's ranks.
+    group : ExpertGroup, optional
+        Default: all experts are on this rank.
+    sent : int64 tensor [ranks, experts], optional
+        How many tokens each rank has for each expert. Default: the ranks of the group tell each other.
 
-    ValueError for a number of experts that the ranks can't share equally, and for an expert that there is not.
+    Raises
+    ------
+    ValueError
+        If the ranks cannot share the experts equally, or a token chose an expert that does not exist.
 
+    Examples
+    --------
     >>> made = dispatch_plan(torch.tensor([[1], [0], [1]]), num_experts=2)
     >>> made.row_of.tolist(), made.place_of.tolist(), made.rows
     ([1, 0, 2], [1, 0, 2], [1, 2])
@@ -57,7 +86,7 @@ def dispatch_plan(
         sent = gathered(count(flat, num_experts), group)
     matrix = sent.view(size, size, -1)  # [from rank, to rank, its expert]
     mine = matrix[:, rank]  # [from rank, my expert]
-    # The rows that come are sorted by (rank, expert). A stable sort by expert keeps the ranks' order inside.
+    # The rows that come are sorted by (rank, expert). A stable sort by expert keeps the order of ranks within each.
     kinds = torch.arange(mine.shape[1], device=flat.device).repeat(size).repeat_interleave(mine.flatten())
     by_expert = kinds.argsort(stable=True)
     return DispatchPlan(
@@ -74,7 +103,7 @@ def dispatch_plan(
 
 
 def count(experts: Tensor, num_experts: int) -> Tensor:
-    """How often each expert is among those, int64 [experts]. ValueError for one that there is not."""
+    """How often each expert is chosen, int64 [experts]. ValueError for one that does not exist."""
     chosen = experts.bincount(minlength=num_experts)
     if len(chosen) > num_experts:
         raise ValueError(f"experts are numbered from 0 to {num_experts - 1}; got {int(experts.max())}")
@@ -82,7 +111,7 @@ def count(experts: Tensor, num_experts: int) -> Tensor:
 
 
 def gathered(chosen: Tensor, group: ExpertGroup | None) -> Tensor:
-    """Every rank's counts, [ranks, experts]: who sends how much to whom, of which both sides so have one view."""
+    """Every rank's counts, [ranks, experts]: sender and receiver so agree on how much is sent."""
     if group is None:
         return chosen.unsqueeze(0)
     everyone = [torch.empty_like(chosen) for _ in range(group.size)]

@@ -11,6 +11,7 @@ from ..ir import Action, at_least
 from ..ranks.pool import Ranks
 from ..simulator import Costs
 from ..simulator.pair_timing import PairTimes, SegmentCosts, pair_times
+from ..table import Table
 from ..timeline import Intervals, Span, Timeline
 
 if TYPE_CHECKING:
@@ -20,23 +21,40 @@ if TYPE_CHECKING:
     from ..ranks.errors import RankState
     from ..ranks.worker import RankContext
 
-#: Of a segment's direction, the action that it is a part of: a backward's parts are for the input and for the weights.
+#: The action that a segment belongs to, by its direction. A backward has parts for the input and for the weights.
 PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
 
 
 @dataclass(frozen=True)
 class Hiding:
-    """What a forward and a backward of one stage took, on all ranks of an expert group, in ms; medians of `repeats`.
+    """What a forward and a backward of one stage took on all ranks of an expert group. It shows itself as a table.
 
-    forward, backward       each alone
-    blocking                both, one after the other, every exchange waited for at once
-    overlapped              both as one action
-    compute, communication  what the two streams do in both together: busy time, whatever it overlaps with
-    exposed                 of the overlapped pair's communication, what no computation hides
-    gradients_equal         are those of the overlapped pair, and its outputs, the blocking one's, bit by bit?
-    segments                  the overlapped pair's on rank 0, as (stream, name, direction, start, end)
-    timelines               of the blocking and of the overlapped pair: F, I and W, segment by segment
-    simulated               what the simulator says of these costs; None where there are none
+    Attributes
+    ----------
+    forward, backward : float
+        Each alone. All times are in ms, the medians of the repetitions.
+    blocking : float
+        Both, one after the other, each exchange waited for at once.
+    overlapped : float
+        Both as one action.
+    compute, communication : float
+        Of the overlapped pair: the time for which each stream is busy, on the rank on which it is busiest.
+    exposed : float
+        Of the overlapped pair's communication, what no computation hides.
+    gradients_equal : bool
+        Are outputs and gradients of the overlapped pair bit by bit those of the blocking one?
+    segments : tuple of (stream, name, direction, start, end)
+        The overlapped pair's, on rank 0.
+    timelines : (Timeline, Timeline)
+        Of the blocking and of the overlapped pair, segment by segment.
+    simulated : PairTimes or None
+        What the simulator makes of the same costs.
+
+    Examples
+    --------
+    >>> found = hide(layers=1, repeats=1)
+    >>> found.gradients_equal, 0 <= found.hidden_share <= 1
+    (True, True)
     """
 
     forward: float
@@ -53,13 +71,38 @@ class Hiding:
 
     @property
     def hidden_share(self) -> float:
-        """Of all communication, the share that a computation hides."""
+        """The share of all communication that a computation hides."""
         return 1 - self.exposed / self.communication if self.communication else 1.0
 
     @property
     def over_ideal(self) -> float:
         """The overlapped pair's time / the larger of compute and communication."""
         return self.overlapped / max(self.compute, self.communication)
+
+    @property
+    def table(self) -> Table[tuple[Any, ...]]:
+        """The times measured and, where costs were given, simulated."""
+        rows: list[tuple[Any, ...]] = [
+            ("forward, F, blocking", self.forward),
+            ("backward, B, blocking", self.backward),
+            ("both, blocking", self.blocking),
+            ("both, overlapped: F&B", self.overlapped),
+            ("exposed communication", self.exposed),
+        ]
+        if self.simulated is not None:
+            said = self.simulated
+            times = (said.forward, said.serial - said.forward, said.serial, said.overlapped, said.exposed)
+            rows = [(*row, simulated) for row, simulated in zip(rows, times, strict=True)]
+        columns = ("ms", "measured", "simulated")[: len(rows[0])]
+        same = "equal" if self.gradients_equal else "DIFFERENT"
+        note = f"hidden: {self.hidden_share:.0%} of communication; outputs and gradients of both pairs: {same}"
+        return Table(rows, columns, formats=dict.fromkeys(columns[1:], ".1f"), notes=[note])
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
 
 def hide(
@@ -78,15 +121,35 @@ def hide(
     progress: Callable[[list[RankState]], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Hiding:
-    """Run them on real ranks: a stage of MoE blocks, its experts spread over all ranks.
+    """Run a forward and a backward of a stage of MoE blocks on real ranks, over all of which its experts are spread.
 
-    costs                  in ms, of the whole stage: each segment does its real work and is then held to an equal share
-                           of them; exchanges to one of forward_comm or backward_input_comm. None: not held.
-    latency_ms, bandwidth  without costs: the emulated link of every exchange; bandwidth in bytes per ms
-    tokens                 per rank;  width: of the stream, a multiple of 4
-    progress, cancel       as of :meth:`pipelab.Ranks.run`
+    Parameters
+    ----------
+    costs : Costs, optional
+        In ms, of the whole stage. Each segment does its real work and is then held to an equal share of them, and each
+        exchange to a share of forward_comm or backward_input_comm. Default: nothing is held.
+    layers, experts, top_k, seed : int
+        The blocks in the stage, and the settings of each.
+    width : int
+        Of the residual stream: a multiple of 4.
+    tokens : int
+        Per rank.
+    latency_ms, bandwidth : float, optional
+        Without costs: the emulated link of every exchange, in ms, and in bytes per ms.
+    repeats : int
+        Repetitions after one to warm up.
+    progress, cancel
+        As in :meth:`pipelab.Ranks.run`.
 
-    ValueError for numbers that don't fit.
+    Raises
+    ------
+    ValueError
+        For numbers that do not fit together.
+
+    Examples
+    --------
+    >>> hide(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), layers=1, repeats=1).blocking >= 48
+    True
     """
     if costs is not None:
         costs.require_stages(1)
@@ -115,7 +178,7 @@ def _on_this_rank(
     repeats: int,
     seed: int,
 ) -> tuple[_Report, bool]:
-    """(way -> (begin, end, segments) of each repetition; are all ways' results equal?)"""
+    """(kind of pass -> (begin, end, segments) of each repetition; are both pairs' results equal?)"""
     import torch
     import torch.distributed as dist
 
@@ -123,7 +186,7 @@ def _on_this_rank(
     from ..overlap.pace import sharpen_sleep
     from ..overlap.segmented import SegmentedSequence
     from ..overlap.streams import Link, Streams
-    from .dispatch import ExpertGroup
+    from ..runtime.grid import ExpertGroup
     from .layer import MoEBlock
 
     sharpen_sleep()
@@ -135,57 +198,52 @@ def _on_this_rank(
     report: _Report = {}
     found: dict[str, list[torch.Tensor]] = {}
 
-    def once(way: str) -> None:
-        ctx.at(way)
-        streams = Streams(Link(*link) if any(link) else None, blocking=way != "overlapped")
-        before, after = (SegmentedPass(stage, streams, seconds=seconds) for _ in range(2))
-        untimed = SegmentedPass(stage, Streams())
+    def once(kind: str) -> None:
+        ctx.at(kind)
+        streams = Streams(Link(*link) if any(link) else None, blocking=kind != "overlapped")
+        forward, backward = (SegmentedPass(stage, streams, seconds=seconds) for _ in range(2))
         stage.zero_grad()
-        if way != "forward":
-            before.streams, before.seconds = untimed.streams, None
-            take_turns(before.forward(first))
-            before.streams, before.seconds = streams, seconds
+        if kind != "forward":  # the forward that the backward needs, untimed
+            backward.streams, backward.seconds = Streams(), None
+            take_turns(backward.forward(first))
+            backward.streams, backward.seconds = streams, seconds
         dist.barrier()
         begin = streams.clock = time.monotonic()
-        if way == "forward":
-            take_turns(after.forward(second))
-        elif way == "backward":
-            take_turns(before.backward(gradient))
+        if kind == "forward":
+            take_turns(forward.forward(second))
+        elif kind == "backward":
+            take_turns(backward.backward(gradient))
         else:
-            results = take_turns(before.backward(gradient), after.forward(second))
-            found[way] = [*results, *(p.grad.clone() for p in stage.parameters() if p.grad is not None)]
-        report.setdefault(way, []).append((begin, time.monotonic(), streams.spans))
+            results = take_turns(backward.backward(gradient), forward.forward(second))
+            found[kind] = [*results, *(p.grad.clone() for p in stage.parameters() if p.grad is not None)]
+        report.setdefault(kind, []).append((begin, time.monotonic(), streams.spans))
 
     for number in range(repeats + 1):
-        for way in ("forward", "backward", "blocking", "overlapped"):
-            once(way)
+        for kind in ("forward", "backward", "blocking", "overlapped"):
+            once(kind)
         if number == 0:
             report.clear()  # it has warmed up
-    equal = all(torch.equal(a, b) for a, b in zip(found["blocking"], found["overlapped"], strict=True))
-    return report, equal
+    return report, all(map(torch.equal, found["blocking"], found["overlapped"]))
 
 
 def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) -> Hiding:
     took: dict[str, float] = {}
-    typical: dict[str, Timeline] = {}
-    segments: tuple[tuple[str, str, str, float, float], ...] = ()
-    for way in reports[0][0]:
-        runs = [*zip(*(report[way] for report, _ in reports), strict=True)]  # each of all ranks
-        times = [1000 * (max(end for _, end, _ in run) - min(begin for begin, _, _ in run)) for run in runs]
-        middle = sorted(range(len(times)), key=times.__getitem__)[(len(times) - 1) // 2]
-        took[way] = times[middle]
-        zero = min(begin for begin, _, _ in runs[middle])
-        spans = [
-            Span(rank, span.stream, PARTS[span.direction], 1000 * (span.start - zero), 1000 * (span.end - zero))
-            for rank, (_, _, found) in enumerate(runs[middle])
+    timelines: dict[str, Timeline] = {}
+    for kind in reports[0][0]:
+        runs = []  # (ms, when it began, every rank's segments) of each repetition
+        for run in zip(*(report[kind] for report, _ in reports), strict=True):
+            begin = min(begin for begin, _, _ in run)
+            runs.append((1000 * (max(end for _, end, _ in run) - begin), begin, [found for *_, found in run]))
+        took[kind], zero, every = sorted(runs, key=lambda run: run[0])[(len(runs) - 1) // 2]
+        placed = [
+            (rank, span.stream, span.name, span.direction, 1000 * (span.start - zero), 1000 * (span.end - zero))
+            for rank, found in enumerate(every)
             for span in found
         ]
-        typical[way] = Timeline.from_spans(spans, way, len(reports), source=source, unit="ms", note=note)
-        segments = tuple(
-            (span.stream, span.name, span.direction, 1000 * (span.start - zero), 1000 * (span.end - zero))
-            for span in runs[middle][0][2]
-        )
-    compute, communication = (_busy(typical["overlapped"], stream) for stream in ("compute", "comm"))
+        spans = [Span(rank, stream, PARTS[direction], *when) for rank, stream, _, direction, *when in placed]
+        timelines[kind] = Timeline.from_spans(spans, kind, len(reports), source=source, unit="ms", note=note)
+    overlapped = timelines["overlapped"]
+    compute, communication = (_busiest(overlapped, stream) for stream in ("compute", "comm"))
     return Hiding(
         forward=took["forward"],
         backward=took["backward"],
@@ -193,14 +251,14 @@ def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) ->
         overlapped=took["overlapped"],
         compute=compute,
         communication=communication,
-        exposed=max(map(float, typical["overlapped"].exposed_communication)),
+        exposed=max(map(float, overlapped.exposed_communication)),
         gradients_equal=all(equal for _, equal in reports),
-        segments=segments,
-        timelines=(typical["blocking"], typical["overlapped"]),
+        segments=tuple(each[1:] for each in placed if each[0] == 0),  # of the last kind, the overlapped pair
+        timelines=(timelines["blocking"], overlapped),
     )
 
 
-def _busy(timeline: Timeline, stream: str) -> float:
-    """Of the rank on which it is busiest."""
+def _busiest(timeline: Timeline, stream: str) -> float:
+    """For how long a stream is busy on the rank on which it is busiest."""
     spans = [[s for s in timeline.spans if s.rank == rank and s.stream == stream] for rank in range(timeline.num_ranks)]
     return max(float(Intervals([s.start for s in each], [s.end for s in each]).total) for each in spans)

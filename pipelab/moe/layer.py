@@ -18,7 +18,13 @@ from .router import Router
 
 
 class Expert(nn.Module):
-    """An MLP: [rows, width] -> [rows, width]."""
+    """An MLP: [rows, width] -> [rows, width].
+
+    Examples
+    --------
+    >>> Expert(width=8, hidden=16)(torch.zeros(5, 8)).shape
+    torch.Size([5, 8])
+    """
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -29,7 +35,7 @@ class Expert(nn.Module):
 
 
 def seeded_expert(width: int, hidden: int, seed: int, number: int) -> Expert:
-    """The expert of that number in any MoE of these sizes and this seed."""
+    """The expert that has this number in every MoE of these sizes and this seed."""
     with torch.random.fork_rng(devices=[]):
         expert = Expert(width, hidden)
     _initialise(expert, seed, 2 + number)
@@ -40,18 +46,30 @@ class MoE(Segmented):
     """Every token through its top-k experts and, if there is one, the shared expert: [..., width] -> the same shape.
 
     The experts stand in equal consecutive blocks on the ranks of `group`; router and shared expert are on every rank.
-    Its phases: route · *dispatch* · experts · *combine* · weighted sum. Each rank comes with its own tokens, any number
-    of them, also none. The gradients of a rank's own experts are then of all ranks' tokens; those of router and shared
-    expert are of its own tokens only, and are to be summed over the group (`sum_replicated_gradients`).
+    The segments and exchanges are route · *dispatch* · experts · *combine* · weighted sum. Each rank comes with any
+    number of tokens of its own, even none. The gradients of a rank's experts are of all ranks' tokens; those of router
+    and shared expert are of its own tokens, and are to be summed over the group (`sum_replicated_gradients`).
 
-    hidden          width inside each expert
-    shared_hidden   inside the shared one; 0: there is none
-    group           None: all experts are here, until `spread`
-    seed            weights depend on it alone, not on the group
-    router          settings of :class:`pipelab.moe.Router`, such as score="sigmoid"
+    Parameters
+    ----------
+    width, num_experts, top_k : int
+        As in :class:`Router`.
+    hidden, shared_hidden : int
+        The width inside each expert, and inside the shared one; 0: there is no shared expert.
+    group : ExpertGroup, optional
+        Default: all experts are here, until `spread`.
+    seed : int
+        The weights depend on it alone, not on the group.
+    **router
+        Settings of :class:`Router`, such as score="sigmoid".
 
-    `loads`, int64 [experts], counts how often all ranks together chose each expert since `end_step`.
+    Attributes
+    ----------
+    loads : int64 tensor [experts]
+        How often all ranks together have chosen each expert since `end_step`.
 
+    Examples
+    --------
     >>> MoE(width=8, hidden=16, num_experts=4, top_k=2, shared_hidden=16)(torch.zeros(2, 5, 8)).shape
     torch.Size([2, 5, 8])
     """
@@ -75,7 +93,7 @@ class MoE(Segmented):
         at_least(0, shared_hidden, "shared_hidden")
         with torch.random.fork_rng(devices=[]):
             self.router = Router(width, num_experts, top_k, **router)
-            # By their numbers in the whole layer: so they keep their names when they are spread.
+            # Named by their numbers in the whole layer, which they keep when they are spread.
             self.experts = nn.ModuleDict({str(number): Expert(width, hidden) for number in range(num_experts)})
             self.shared = Expert(width, shared_hidden) if shared_hidden else None
         for number, expert in enumerate(self.experts.values()):
@@ -89,7 +107,7 @@ class MoE(Segmented):
             self.spread(group)
 
     def spread(self, group: ExpertGroup) -> None:
-        """Keep this rank's block of the experts. ValueError for a group that does not fit, or that does not agree."""
+        """Keep this rank's block of the experts. ValueError if the group does not fit, or its ranks do not agree."""
         if self.group is not None:
             raise ValueError(f"the experts are spread over {self.group.size} ranks already")
         router = self.router
@@ -116,7 +134,7 @@ class MoE(Segmented):
     exchanges = 2
 
     def segments(self, x: Tensor, before: str = "route") -> Segments:
-        """before: what the phase that ends with the dispatch is called."""
+        """before: the name of the segment that ends with the dispatch."""
         group = self.group.data if self.group else None
         tokens = x.reshape(-1, x.shape[-1])
         routing = self.router(tokens)
@@ -139,7 +157,7 @@ class MoE(Segmented):
         return (shared + (weights.unsqueeze(-1) * chosen).sum(1)).view(x.shape)
 
     def _experts(self, rows: Tensor, counts: list[int]) -> Tensor:
-        """Each expert on its rows. One without rows computes too, nothing: its gradients are zeros."""
+        """Each expert on its rows, even without any, so that its gradients are zeros."""
         parts = zip(self.experts.values(), rows.split(counts), strict=True)
         return torch.cat([expert(part) for expert, part in parts])
 
@@ -147,7 +165,7 @@ class MoE(Segmented):
         yield self.loads
 
     def end_step(self) -> None:
-        """Move the router's bias, if it has one, against the loads of the step; count anew."""
+        """Move the router's bias, if it has one, against the loads of the step; then count from 0 again."""
         if self.router.balance == "bias":
             self.router.update_bias(self.loads)  # of all ranks already
         self.loads.zero_()
@@ -156,8 +174,11 @@ class MoE(Segmented):
 class MoEBlock(Segmented):
     """Causal self-attention, then a MoE, each on the normalised stream and added to it: [batch, sequence, width].
 
-    Its phases: attention and route · *dispatch* · experts · *combine* · sum. `moe`: settings of :class:`MoE`.
+    Its segments and exchanges are attention and route · *dispatch* · experts · *combine* · sum. The keywords in `moe`
+    are settings of :class:`MoE`.
 
+    Examples
+    --------
     >>> MoEBlock(8, heads=2, hidden=16, num_experts=4, top_k=2)(torch.zeros(2, 5, 8)).shape
     torch.Size([2, 5, 8])
     """
@@ -180,7 +201,7 @@ class MoEBlock(Segmented):
 
 
 def _initialise(module: nn.Module, seed: int, number: int) -> None:
-    """Normal weights at the scale of :func:`pipelab.models.transformer_stages`, of (seed, number) alone."""
+    """Normal weights, of (seed, number) alone, at the scale of :func:`pipelab.models.transformer_stages`."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
     for each in module.modules():
         if isinstance(each, nn.Linear):

@@ -15,9 +15,20 @@ from ..ir import at_least
 class Routing(NamedTuple):
     """Where tokens go.
 
-    experts  int64 [tokens, top_k], the highest score first; no expert twice for a token
-    weights  [tokens, top_k] of the experts' outputs; each token's sum is the router's `scale`
-    scores   [tokens, experts], each token's summing to 1: what an auxiliary loss holds against the loads
+    Attributes
+    ----------
+    experts : int64 tensor [tokens, top_k]
+        The experts of each token, the highest score first; none twice for a token.
+    weights : tensor [tokens, top_k]
+        Of these experts' outputs. A token's weights sum to the router's `scale`.
+    scores : tensor [tokens, experts]
+        A token's scores sum to 1. An auxiliary loss multiplies them with the loads.
+
+    Examples
+    --------
+    >>> routing = Router(width=4, num_experts=8, top_k=2)(torch.zeros(3, 4))
+    >>> routing.weights.sum(-1).tolist()
+    [1.0, 1.0, 1.0]
     """
 
     experts: Tensor
@@ -28,17 +39,34 @@ class Routing(NamedTuple):
 class Router(nn.Module):
     """Scores every expert for every token, [tokens, width] -> Routing, and picks the top k.
 
-    score            "softmax" over the experts, or "sigmoid" of each
-    balance          None; "auxiliary": a loss that grows with uneven loads (Switch, arXiv 2101.03961), `strength` its
-                     factor; "bias": no loss, but a bias per expert that counts for the choice only, not for the weight,
-                     and that `update_bias` moves by `strength` against its load (DeepSeek-V3, arXiv 2412.19437)
-    nodes            in which the experts stand, in equal consecutive blocks
-    nodes_per_token  at most so many of them get a token: those with the highest sums of their top_k / nodes_per_token
-                     best scores (DeepSeek-V3's node-limited routing). None: no limit.
-    scale            factor of all weights
+    Parameters
+    ----------
+    width, num_experts, top_k : int
+        The tokens' width, the experts to choose from, and how many each token gets.
+    score : {"softmax", "sigmoid"}
+        Softmax over the experts, or the sigmoid of each.
+    balance : {None, "auxiliary", "bias"}
+        "auxiliary": a loss, times `strength`, that grows with uneven loads (Switch). "bias": no loss, but a bias per
+        expert that counts for the choice, not for the weight; `update_bias` moves it by `strength` (DeepSeek-V3).
+    nodes : int
+        The experts stand on them in equal consecutive blocks.
+    nodes_per_token : int, optional
+        A token goes to at most so many nodes: those with the highest sums of their top_k / nodes_per_token best scores
+        (DeepSeek-V3's node-limited routing). Default: no limit.
+    scale : float
+        Factor of all weights.
 
-    ValueError for numbers that don't fit each other, and for scores that are not finite.
+    Raises
+    ------
+    ValueError
+        For settings that do not fit together; in `forward`, for scores that are not finite.
 
+    References
+    ----------
+    Switch Transformers (arXiv 2101.03961), equation 4 · DeepSeek-V3 (arXiv 2412.19437), section 2.1.2
+
+    Examples
+    --------
     >>> router = Router(width=4, num_experts=8, top_k=2)
     >>> router(torch.zeros(3, 4)).experts.shape
     torch.Size([3, 2])
@@ -95,7 +123,7 @@ class Router(nn.Module):
         with torch.no_grad():
             chosen = self._choose(scores + self.bias if self.balance == "bias" else scores)
         weights = scores.gather(-1, chosen)
-        # Of the chosen ones alone. All sigmoids may be 0 in a short float: then so are the weights, and not NaN.
+        # Of the chosen ones alone. In a short float all sigmoids may be 0; the weights are then 0, and not NaN.
         least = torch.finfo(weights.dtype).tiny
         weights = self.scale * weights / weights.sum(-1, keepdim=True).clamp_min(least)
         return Routing(chosen, weights, F.normalize(scores, p=1, dim=-1, eps=least))
@@ -112,12 +140,9 @@ class Router(nn.Module):
     def with_auxiliary_loss(self, routing: Routing, loads: Tensor, tokens: int) -> Tensor:
         """The weights, unchanged; but their backward adds the gradient of the auxiliary loss, wherever it starts.
 
-            strength · experts · sum over experts e of f_e · p_e
-
-        f_e  the share of all choices that fell on e;  p_e  mean score of e
-
-        loads   int64 [experts], how often each was chosen, by `tokens` tokens on all ranks together. A rank adds the
-                part of its own tokens: the parts sum to what one process with all tokens would add.
+        The loss is strength · experts · sum of f_e · p_e over all experts e, where f_e is the share of all choices that
+        fell on e, and p_e its mean score. `loads`, int64 [experts], is how often `tokens` tokens on all ranks together
+        chose each expert. A rank adds its own tokens' part; the parts sum to what one process would add.
         """
         share = loads.to(routing.scores) / (tokens * self.top_k)
         loss = self.strength * self.num_experts * (share * routing.scores.sum(0) / tokens).sum()
@@ -125,9 +150,10 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def update_bias(self, loads: Tensor, group: dist.ProcessGroup | None = None) -> None:
-        """After a step: a little less for experts that were chosen more often than the mean, a little more for others.
+        """After a step, lower the bias of experts that were chosen more often than the mean, and raise the others'.
 
-        loads   [experts], how often each was chosen in the step; summed over the group, so that all routers stay equal
+        `loads`, [experts], is how often each was chosen in the step. Over a group they are summed first, so that all
+        routers stay equal.
         """
         if self.balance != "bias":
             raise ValueError(f"only a router with balance='bias' has a bias to update; this one's is {self.balance!r}")
@@ -138,7 +164,7 @@ class Router(nn.Module):
 
 
 class _WithLoss(torch.autograd.Function):
-    """A tensor as it is, and a loss of which nothing else is made: its gradient is 1."""
+    """The tensor as it is; the loss, which is not used otherwise, gets the gradient 1."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, loss: Tensor) -> Tensor:

@@ -3,27 +3,20 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "PlacedExperts": ".placed_experts",
-    "Served": ".outcome",
-    "Serving": ".outcome",
-    "migrate": ".migration",
-    "serve": ".launch",
-}
+from .launch import serve
+from .outcome import Served, Serving
+
+if TYPE_CHECKING:
+    from .migration import migrate
+    from .placed_experts import PlacedExperts
 
 __all__ = ["PlacedExperts", "Served", "Serving", "migrate", "serve"]
 
-if TYPE_CHECKING:
-    from .launch import serve
-    from .migration import migrate
-    from .outcome import Served, Serving
-    from .placed_experts import PlacedExperts
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in ("PlacedExperts", "migrate"):
         raise AttributeError(f"module 'pipelab.serving' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+    return getattr(import_module(".migration", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Chosen: tokens whose routing is given, so that every expert gets exactly the load that is wanted."""
+"""Fixed routing: tokens whose experts are given, so that every expert gets exactly the load that is wanted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def counts_of(load: np.ndarray, tokens: int) -> np.ndarray:
-    """The load [layers, experts] in whole tokens, so many in every layer: int64, the same shape.
+    """The load [layers, experts] in whole tokens, `tokens` of them in every layer: int64, the same shape.
 
-    What is left when all are rounded down goes where the most was cut off. A layer without load gets an even one.
+    All are rounded down; the tokens left over go where the most was cut off. A layer without load gets an even one.
 
     >>> counts_of(np.array([[5.0, 2.0, 2.0], [0.0, 0.0, 0.0]]), tokens=10).tolist()
     [[6, 2, 2], [4, 3, 3]]
@@ -16,7 +16,7 @@ def counts_of(load: np.ndarray, tokens: int) -> np.ndarray:
     total = load.sum(axis=1, keepdims=True)
     even = np.full_like(load, 1 / load.shape[1])
     share = tokens * np.divide(load, total, out=even, where=total > 0)
-    # Loads that are whole tokens already must stay themselves, whatever a division leaves behind the point.
+    # A load in whole tokens must stay itself, whatever a division leaves after the point.
     whole = np.floor(share + 1e-9).astype(np.int64)
     left = tokens - whole.sum(axis=1)
     place = np.argsort(np.argsort(whole - share, axis=1, kind="stable"), axis=1, kind="stable")

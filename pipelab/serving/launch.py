@@ -1,4 +1,4 @@
-"""Serving: expert-parallel ranks serve given loads under a plan; between windows their experts move to another."""
+"""Launch: expert-parallel ranks serve given loads under a plan, and move to other plans between windows."""
 
 from __future__ import annotations
 
@@ -49,34 +49,62 @@ def serve(
 ) -> Serving:
     """Serve loads on real ranks: real experts, spread over them as a plan says, and real all-to-alls.
 
-    In each window every token goes to one expert per layer, such that experts get exactly its load in proportion; a
-    token with several experts counts as several here. Every rank comes with an equal share of the tokens. All inputs,
-    weights and routes come from the seed.
+    In each window every token goes to one expert per layer, in numbers proportional to its load; a token with several
+    experts counts as several tokens here. Every rank comes with an equal share of them. Inputs, weights and routes all
+    come from the seed.
 
-    loads      [layers, experts]: one window; or [windows, layers, experts]. Scaled to `tokens` in every layer
-    plan       where experts are. A list: one for each window. None: `contiguous`
-    ranks      one for each GPU of the plan. None: as many as that, or 4
-    policy     None: stay with the plan. Else one of `rebalance`'s: the ranks plan anew for the load that the predictor
-               expects, and their experts move;  every: so many windows
-    replicas   slots of the first plan, where none is given. None: as few as there can be
-    predictor  None: the next window is like the last (Window(1))
-    max_moved  the share of each layer's slots that the policy "incremental" may change
-    tokens     of all ranks together;  steps: per window
-    pace_us    each rank's experts do their real work and are then held to this many µs per token, so that the wall time
-               of a few cores shows what that of many GPUs would. None: not held
-    bandwidth  of an emulated link that experts move on, in bytes per ms: each rank is held until what it sent, or got,
-               could be through. None: the machine's own
-    width, hidden   of the experts;  dtype: "float32", "float64" or another of torch's
-    check      compare the outputs of each window's first step with those of one process that holds all experts
-    progress   called with a Progress at most ten times a second;  cancel: an event that ends the run when set
+    Parameters
+    ----------
+    loads : array [layers, experts] or [windows, layers, experts]
+        Scaled to `tokens` in every layer.
+    plan : Plan or list of Plan, optional
+        Where the experts are: at first, or in each window. Default: `contiguous`.
+    ranks : int, optional
+        One for each GPU of the plan. Default: as many as that, or 4.
+    policy : str, optional
+        A policy of `rebalance`, by which the ranks plan anew for the load that the predictor expects, and move their
+        experts. Default: stay with the plan.
+    replicas : int, optional
+        Slots of the first plan, if none is given. Default: as few as there can be.
+    every : int
+        Windows from one new plan to the next.
+    predictor : object with update(load), optional
+        Default: the next window is like the last, `Window(1)`.
+    max_moved : float
+        The share of each layer's slots that the policy "incremental" may change.
+    tokens, steps : int
+        Tokens of all ranks together, and steps per window.
+    pace_us : float, optional
+        Each rank's experts do their real work and are then held to this many µs per token, so that a few cores show the
+        wall time of many GPUs. Default: they are not held.
+    bandwidth : float, optional
+        Of an emulated link on which experts move, in bytes per ms: each rank is held until what it sent, or got, would
+        be through. Default: the machine's own.
+    width, hidden, dtype
+        Of the experts; dtype is "float32", "float64", "bfloat16" or "float16", or torch's.
+    check : bool
+        Compare the outputs of each window's last step with those of one process that holds all experts.
+    device, timeout, cancel
+        As in :class:`pipelab.Ranks` and its `run`.
+    progress : function, optional
+        Called with a Progress, at most ten times a second.
 
-    ValueError for loads that are none, and for sizes that don't fit together; RankError if ranks fail.
+    Raises
+    ------
+    ValueError
+        For wrong loads, and for sizes that do not fit together.
+    RankError
+        If ranks fail.
 
+    Examples
+    --------
     >>> from pipelab.eplb import rebalance, zipf
     >>> load = zipf(2, 8, seed=0)
-    >>> before = contiguous(load, gpus=4, replicas=12)
-    >>> after = rebalance(load, replicas=12, gpus=4, policy="refined")
-    >>> print(serve([load, load], [before, after]))  # doctest: +SKIP
+    >>> before = contiguous(load, gpus=2, replicas=12)
+    >>> after = rebalance(load, replicas=12, gpus=2, policy="refined")
+    >>> result = serve([load, load], [before, after], tokens=100, steps=1)
+    >>> result.windows[1].balancedness > result.windows[0].balancedness, result.equal
+    (True, True)
     """
     windows = _windows(loads)
     plans = _plans(plan, windows, ranks, policy, replicas)

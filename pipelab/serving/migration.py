@@ -1,4 +1,4 @@
-"""Migration: from one plan to another. Which slots get other weights, whence; and the weights' way over the network."""
+"""Migration: from one plan to another. Which slots get other weights, from where, and how they get there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .placed_experts import PlacedExperts, exchange
 
 
 class Transfer(NamedTuple):
-    """Weights for one slot. source: the slot that has them under the previous plan, on this rank or another."""
+    """Weights for one slot, from the slot `source` that has them under the previous plan, on this rank or another."""
 
     layer: int
     slot: int
@@ -22,25 +22,20 @@ class Transfer(NamedTuple):
 
 
 class Migration(NamedTuple):
-    """What a migration was on one rank.
+    """What a migration was on one rank."""
 
-    slots, bytes   that came from other ranks;  sent_bytes: that went to them;  seconds: of wall time
-    """
-
-    slots: int
-    bytes: int
-    sent_bytes: int
-    seconds: float
+    slots: int  # whose weights came from other ranks
+    bytes: int  # of these weights
+    sent_bytes: int  # to other ranks
+    seconds: float  # of wall time
 
 
 def transfers(plan: Plan, previous: Plan) -> tuple[Transfer, ...]:
-    """All transfers from the previous plan to this one. Slots that keep their expert have none.
+    """All transfers from the previous plan to this one; slots that keep their expert have none.
 
-    Weights that the rank has in another slot are taken from there, and cost no message. Else they come from the rank
-    that has been asked for the least until then, of the same node if one there has them. So the transfers between ranks
-    are as many as Plan.moves counts. It depends on the plans alone: all ranks know who sends what, without a word.
-
-    ValueError for a previous plan of other sizes.
+    Weights that a rank has in another slot are taken from there, without a message. Others come from the rank that was
+    asked for the fewest so far, on the same node if one there has them; there are as many as Plan.moves counts. All
+    this depends on the plans alone, so all ranks know who sends what. A previous plan of other sizes: ValueError.
 
     >>> old, new = (Plan.from_map([slots], [[6, 1, 2]], gpus=2) for slots in ([0, 1, 0, 2], [2, 1, 0, 2]))
     >>> transfers(new, old)
@@ -67,12 +62,27 @@ def transfers(plan: Plan, previous: Plan) -> tuple[Transfer, ...]:
 def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
     """Take all layers of a plan to another plan, with their weights. All ranks of their group call it together.
 
-    layers   one for each layer of the plan, which must be the same for all of them, in the same order on all ranks
+    There is one all-to-all for each layer that has weights to send, so only one layer's are in memory twice.
 
-    One all-to-all for each layer that has weights to send: no more than one layer's are in memory twice.
+    Parameters
+    ----------
+    layers : sequence of PlacedExperts
+        All layers of one plan, in the same order on all ranks.
+    plan : Plan
+        The new plan.
 
-    ValueError for a plan of other sizes, or one that differs from rank to rank.
+    Returns
+    -------
+    Migration
+        What came and went, in slots and bytes, and the seconds that it took.
 
+    Raises
+    ------
+    ValueError
+        For a plan of other sizes, or one that differs from rank to rank.
+
+    Examples
+    --------
     >>> old, new = (Plan.from_map([slots], [[6, 1, 2]], gpus=1) for slots in ([0, 1, 2], [2, 0, 1]))
     >>> layer = PlacedExperts(lambda number: torch.nn.Linear(4, 4), old)
     >>> migrate([layer], new).bytes, layer.plan is new
@@ -103,10 +113,10 @@ def _way(move: Transfer, plan: Plan) -> tuple[int, int]:
 
 
 def _exchanged(layer: PlacedExperts, between: list[Transfer], plan: Plan) -> tuple[int, dict[int, torch.Tensor]]:
-    """(bytes that this rank sent, the weights for each of its slots), given one layer's transfers between ranks."""
+    """One layer's transfers between ranks: (bytes that this rank sent, the weights for each of its slots)."""
     if not between:
         return 0, {}
-    # In one order on all ranks: what a rank sends to another comes in the order in which that one expects it.
+    # All ranks sort alike, so rows come in the order in which they are expected.
     ordered = sorted(between, key=lambda move: (*_way(move, plan), move.slot))
     outgoing = [move for move in ordered if _way(move, plan)[0] == layer.rank]
     incoming = [move for move in ordered if _way(move, plan)[1] == layer.rank]

@@ -1,33 +1,68 @@
-"""Served: what it took to serve loads on expert-parallel ranks, window by window; and when moving experts paid."""
+"""Outcome: what it took to serve loads on expert-parallel ranks, window by window; and when moving experts paid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..eplb import Plan
 from ..ir import counted
+from ..table import Table
+
+_COLUMNS = {
+    "window": ("", "its number"),
+    "plan": ("", "the policy that made it"),
+    "balance": (".3f", "mean / maximum of the ranks' tokens"),
+    "busiest": ("", "tokens of the busiest rank, summed over layers"),
+    "CPU ms": (".2f", "CPU time of the busiest rank's experts, summed over layers"),
+    "wall ms": (".1f", "wall time of the same"),
+    "step ms": (".1f", "wall time of a step"),
+    "moved": ("", "slots whose expert came from another rank"),
+    "MB": (".2f", "the weights that moved"),
+    "moving ms": (".1f", "wall time of the moves"),
+    "planning ms": (".1f", "to decide on the plan"),
+}  # of a Serving's table: format and meaning
 
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """One window: so many steps with the same load. Times in ms, of one step unless it says otherwise.
+    """One window: a number of steps with the same load. Times are in ms, and of one step unless stated otherwise.
 
-    plan            under which it was served, with the load that was served: plan.gpu_load is what it predicts
-    tokens          int64 [layers, ranks]: that each rank's experts got, counted there
-    compute         [layers, ranks]: CPU time of each rank's experts, in its thread; the median of the steps
-    wall            [layers, ranks]: wall time of the same: the pace's, or with waits for a free core
-    step            wall time, of the slowest rank; the median of the steps
-    steps           how many the window had
-    dispatch_bytes  in a step, between ranks: of all layers' dispatches and combines
-    moved_slots, moved_bytes, moving   before the window: experts that came from another rank, and the wall time of it
-    planning        before the window: to decide on the plan;  0 where the plan was given
-    error           largest difference from the outputs of one process that holds all experts, relative to the largest
-                    output; None where that was not checked
-    source          "measured"; or "paced": experts were held to a time per token
-    late            by how much paced experts' real work exceeded their time, as a share of it; 0 where nothing is paced
+    Attributes
+    ----------
+    plan : Plan
+        Under which it was served, with the load that was served: plan.gpu_load is what the plan predicts.
+    tokens : int64 array [layers, ranks]
+        That each rank's experts got, counted there.
+    compute, wall : array [layers, ranks]
+        CPU time of each rank's experts in their thread, and wall time of the same, with what the pace adds and waits
+        for a free core; medians of the steps.
+    step : float
+        Wall time of the slowest rank, the median of the steps.
+    steps : int
+        In the window.
+    dispatch_bytes : int
+        Sent between ranks in a step, in all layers' dispatches and combines.
+    moved_slots, moved_bytes, moving, planning : int, int, float, float
+        Before the window: slots whose expert came from another rank, their bytes, the wall time of that; and the time
+        to decide on the plan, 0 where it was given.
+    error : float or None
+        The largest difference from the outputs of one process that holds all experts / the largest output; None if that
+        was not checked.
+    source : {"measured", "paced"}
+        "paced": experts were held to a time per token.
+    late : float
+        The time by which paced experts' real work exceeded their pace, as a share of it.
+
+    Examples
+    --------
+    >>> from pipelab.serving import serve
+    >>> served = serve([[6, 2, 1, 1]], ranks=2, tokens=10, steps=1).windows[0]
+    >>> served.tokens.tolist(), served.balancedness
+    ([[8, 2]], 0.625)
     """
 
     plan: Plan
@@ -47,17 +82,17 @@ class Served:
 
     @property
     def balancedness(self) -> float:
-        """Mean / maximum of the ranks' tokens, the mean of all layers; 1 is even."""
+        """Mean / maximum of the ranks' tokens, averaged over layers; 1 is even."""
         return float((self.tokens.mean(axis=1) / self.tokens.max(axis=1)).mean())
 
     @property
     def straggler(self) -> float:
-        """CPU time of the busiest rank's experts, summed over layers: in every layer all ranks wait for it."""
+        """CPU time of the busiest rank's experts, summed over layers, as all ranks wait for it in each."""
         return float(self.compute.max(axis=1).sum())
 
     @property
     def straggler_wall(self) -> float:
-        """The same, in wall time."""
+        """The same in wall time."""
         return float(self.wall.max(axis=1).sum())
 
     @property
@@ -66,9 +101,9 @@ class Served:
         return int(self.tokens.max(axis=1).sum())
 
     def pays_after(self, before: Served) -> float:
-        """Steps until the experts' way to this window's plan is paid for by steps shorter than those of before.
+        """The number of steps after which planning and moving are paid for by steps shorter than those before.
 
-        0 if nothing was moved or planned; infinity if steps are not shorter.
+        0 if nothing was planned or moved; infinity if the steps are not shorter.
         """
         cost, saved = self.moving + self.planning, before.step - self.step
         return 0.0 if not cost else cost / saved if saved > 0 else np.inf
@@ -76,15 +111,35 @@ class Served:
 
 @dataclass(frozen=True, eq=False)
 class Serving:
-    """What `serve` returns. It prints as a table, one row per window.
+    """What `serve` returns. It shows itself as a table with a row per window.
 
-    windows       what each was
-    replanned     the numbers of the windows before which the plan changed
-    policy        that made the plans; None: they were given
-    ranks, layers, experts, tokens (per layer in a step, of all ranks together), dtype, backend
-    expert_bytes  weights of one expert
-    pace_us       µs per token that every rank's experts were held to; None: they took what they took
-    bandwidth     of the emulated link that moved experts took, in bytes per ms; None: the machine's own
+    Attributes
+    ----------
+    windows : tuple of Served
+        The windows in order.
+    replanned : tuple of int
+        The numbers of the windows before which the plan changed.
+    policy : str or None
+        What made the plans; None: they were given.
+    ranks, layers, experts : int
+        The sizes; experts are per layer.
+    tokens : int
+        Per layer in a step, of all ranks together.
+    dtype, backend : str
+        Of the experts' weights, and of the ranks.
+    expert_bytes : int
+        Weights of one expert.
+    pace_us : float or None
+        µs per token that every rank's experts were held to; None: they took as long as they took.
+    bandwidth : float or None
+        Of the emulated link on which experts moved, in bytes per ms; None: the machine's own.
+
+    Examples
+    --------
+    >>> from pipelab.serving import serve
+    >>> serving = serve([[[6, 2, 1, 1]]] * 2, ranks=2, replicas=6, policy="refined", tokens=10, steps=1)
+    >>> serving.replanned, serving.windows[1].balancedness, serving.equal
+    ((1,), 1.0, True)
     """
 
     windows: tuple[Served, ...]
@@ -107,17 +162,16 @@ class Serving:
     @property
     def tolerance(self) -> float:
         """The largest error that counts as equal."""
-        return 1e-10 if self.dtype == "float64" else 1e-5 if self.dtype == "float32" else 0.05
+        return {"float64": 1e-10, "float32": 1e-5}.get(self.dtype, 0.05)
 
     @property
     def error(self) -> float | None:
         """The largest of all windows."""
-        found = [window.error for window in self.windows if window.error is not None]
-        return max(found) if found else None
+        return max((window.error for window in self.windows if window.error is not None), default=None)
 
     @property
     def equal(self) -> bool | None:
-        """Are all outputs those of one process, up to rounding? None where that was not checked."""
+        """Are all outputs those of one process, up to rounding? None if that was not checked."""
         return None if self.error is None else self.error <= self.tolerance
 
     @property
@@ -127,12 +181,12 @@ class Serving:
 
     @cached_property
     def totals(self) -> np.ndarray:
-        """[windows]: ms until the end of each window: of all steps, and of planning and moving before them."""
+        """[windows]: ms until the end of each window, of all steps and of planning and moving before them."""
         return np.cumsum([each.steps * each.step + each.moving + each.planning for each in self.windows])
 
     @property
     def total(self) -> float:
-        """ms: of all windows."""
+        """ms of all windows."""
         return float(self.totals[-1])
 
     @property
@@ -141,12 +195,12 @@ class Serving:
 
     @property
     def moving(self) -> float:
-        """ms of planning and moving, in all windows together."""
+        """ms of planning and moving in all windows together."""
         return sum(window.moving + window.planning for window in self.windows)
 
     @property
     def title(self) -> str:
-        """What it was, in one line."""
+        """What was served, in one line."""
         of = f"{counted(self.layers, 'layer')} of {counted(self.experts, 'expert')}"
         said = [f"{counted(self.ranks, 'rank')}, {of}, {counted(self.tokens, 'token')} a step"]
         said.append("measured" if self.pace_us is None else f"paced, {self.pace_us:g} µs a token")
@@ -154,40 +208,32 @@ class Serving:
             said.append("experts moved over an emulated link")
         return " · ".join([*said, f"{self.dtype}, {self.backend}"])
 
-    def __str__(self) -> str:
-        head = ["window", "plan", "balance", "busiest", "CPU ms", "wall ms", "step ms"]
-        head += ["moved", "MB", "moving ms", "planning ms"]
+    @property
+    def table(self) -> Table[tuple[Any, ...]]:
+        """A row per window."""
         rows = [
-            [
-                str(number),
-                each.plan.policy,
-                f"{each.balancedness:.3f}",
-                str(each.straggler_tokens),
-                f"{each.straggler:.2f}",
-                f"{each.straggler_wall:.1f}",
-                f"{each.step:.1f}",
-                str(each.moved_slots),
-                f"{each.moved_bytes / 1e6:.2f}",
-                f"{each.moving:.1f}",
-                f"{each.planning:.1f}",
-            ]
+            (number, each.plan.policy, each.balancedness, each.straggler_tokens)
+            + (each.straggler, each.straggler_wall, each.step)
+            + (each.moved_slots, each.moved_bytes / 1e6, each.moving, each.planning)
             for number, each in enumerate(self.windows)
         ]
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = [self.title]
-        for row in (head, *rows):
-            lines.append("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
-        lines.append(
-            "balance: mean / maximum of the ranks' tokens. busiest: its tokens, and its experts' CPU and wall time"
-        )
+        notes = ["balance: mean / maximum of ranks' tokens. busiest: its tokens, and its experts' CPU and wall time"]
         if self.error is not None:
             same = "equal those" if self.equal else "DIFFER from those"
-            lines.append(f"outputs {same} of one process with all experts: largest difference {self.error:.1g}")
+            notes.append(f"outputs {same} of one process with all experts: largest difference {self.error:.1g}")
         if not self.valid:
-            lines.append(
+            notes.append(
                 "not valid as a timing: the cores could not keep the pace; take more µs a token, or fewer ranks"
             )
-        return "\n".join(lines)
+        formats = {name: form for name, (form, _) in _COLUMNS.items() if form}
+        meanings = {name: meaning for name, (_, meaning) in _COLUMNS.items()}
+        return Table(rows, tuple(_COLUMNS), formats=formats, meanings=meanings, notes=notes, title=self.title)
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Serving {self.title}: {counted(len(self.windows), 'window')}, {self.total:.0f} ms>"

@@ -1,4 +1,4 @@
-"""Placed: a layer's experts in the physical slots of a plan, which may hold several replicas of one expert."""
+"""Placed experts: a layer's experts in the slots of a plan, which may hold several replicas of one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from ..runtime.grid import ExpertGroup
 
 
 def choose_replicas(experts: Tensor, slots: Tensor, chosen: Tensor | None = None, rank: int = 0) -> Tensor:
-    """The physical slot that each choice goes to; a choice is of an expert, and any of its replicas gives the answer.
+    """The slot that each choice of an expert goes to: that of one of its replicas, int64 like experts.
 
-    The n-th token of an expert, counted over all ranks in their order, goes to replica n modulo their number.
-    So replicas share a rank's tokens evenly, and all ranks' together, to within one; and nothing is left to chance.
+    The n-th token of an expert, counted over all ranks in their order, goes to replica n modulo their number. So the
+    replicas share each rank's tokens evenly, to within one, and all ranks' tokens too; and nothing is left to chance.
 
-    experts   int64 [tokens, top_k], of this rank's tokens
-    slots     int64 [experts, most replicas]: those of each expert, then -1, as in Plan.logical_to_physical
-    chosen    int64 [ranks, experts]: how many tokens of each rank chose each expert. None: there is only this rank
+    Parameters
+    ----------
+    experts : int64 tensor [tokens, top_k]
+        Of this rank's tokens.
+    slots : int64 tensor [experts, most replicas]
+        Those of each expert, then -1, as in Plan.logical_to_physical.
+    chosen : int64 tensor [ranks, experts], optional
+        How many tokens of each rank chose each expert. Default: there is only this rank.
 
     >>> choose_replicas(torch.tensor([[0], [1], [0], [0]]), slots=torch.tensor([[0, 2], [1, -1]])).flatten().tolist()
     [0, 1, 2, 0]
@@ -42,9 +47,9 @@ def choose_replicas(experts: Tensor, slots: Tensor, chosen: Tensor | None = None
 
 
 def sent_to_slots(chosen: Tensor, slots: Tensor) -> Tensor:
-    """How many tokens of each rank go to each slot, if all choose replicas like that: int64 [ranks, slots].
+    """How many tokens of each rank go to each slot by `choose_replicas`, whose arguments these are: [ranks, slots].
 
-    So what all ranks chose need be told once only. chosen and slots are those of `choose_replicas`.
+    So the ranks need to tell each other only what they chose, and not also where they send it.
 
     >>> sent_to_slots(torch.tensor([[3, 1], [2, 0]]), slots=torch.tensor([[0, 2], [1, -1]])).tolist()
     [[2, 1, 1], [1, 0, 1]]
@@ -54,7 +59,7 @@ def sent_to_slots(chosen: Tensor, slots: Tensor) -> Tensor:
     until = chosen.cumsum(0)
 
     def of_the_first(number: Tensor) -> Tensor:
-        """Of so many tokens of each expert, those that go to each replica: [ranks, experts, most replicas]."""
+        """Of this number of tokens, those that go to each replica: [ranks, experts, most replicas]."""
         return (number[..., None] + replicas - 1 - replica).div(replicas, rounding_mode="floor")
 
     sent = of_the_first(until) - of_the_first(until - chosen)
@@ -64,24 +69,32 @@ def sent_to_slots(chosen: Tensor, slots: Tensor) -> Tensor:
 
 
 class PlacedExperts(nn.Module):
-    """A layer's experts where a plan puts them, one GPU of the plan being one rank of the group; for serving.
+    """A layer's experts where a plan puts them, for serving. Each GPU of the plan is a rank of the group.
 
-    expert   its number -> its module, whose output has its input's shape. Called for the experts of this rank's slots;
-             all must have parameters of the same shapes, so that one can take another's place.
-    plan     of which this is the `layer`-th
-    group    None: the plan is for one GPU
+    Each rank comes with any number of tokens of its own. Replicas have weights of their own; to train them, their
+    gradients would have to be summed. :func:`migrate` takes the layer to another plan.
 
-    Each rank comes with its own tokens, any number of them. Copies have weights of their own: to train them, their
-    gradients would have to be summed. :func:`migrate` takes the layer to another plan. ValueError for a plan of another
-    number of GPUs.
+    Parameters
+    ----------
+    expert : function
+        An expert's number -> its module, whose output has its input's shape. It is called for the experts in this
+        rank's slots. All parameters must have the same shapes, so that one expert can take another's place.
+    plan : Plan
+        A ValueError says so if it is for another number of GPUs, or another plan than the other ranks'.
+    layer : int
+        This layer's number in the plan.
+    group : ExpertGroup, optional
+        Default: the plan is for one GPU.
 
+    Examples
+    --------
     >>> plan = Plan.from_map([[0, 1, 0]], load=[[2, 1]], gpus=1)
     >>> layer = PlacedExperts(lambda number: nn.Linear(4, 4), plan)
     >>> layer(torch.zeros(5, 4), experts=torch.tensor([[0], [1], [0], [0], [1]])).shape, layer.way.rows
     (torch.Size([5, 4]), [2, 2, 1])
     """
 
-    way: dispatch.DispatchPlan  # of the last tokens: who sent how many to whom
+    way: dispatch.DispatchPlan  # of the last tokens: how many each rank sent to each
 
     def __init__(
         self, expert: Callable[[int], nn.Module], plan: Plan, layer: int = 0, group: ExpertGroup | None = None
@@ -96,7 +109,7 @@ class PlacedExperts(nn.Module):
         self.experts = nn.ModuleList(copy.deepcopy(expert(number)) for number in numbers)
 
     def require_agreement(self, plan: Plan) -> None:
-        """ValueError, on every rank, unless all have the same plan: tokens would go where they are not expected."""
+        """ValueError, on every rank, unless all have the same plan; else tokens would go where none expects them."""
         if self.group is not None:
             maps = (plan.physical_to_logical, plan.logical_to_physical)
             self.group.require_agreement(plan=tuple(zlib.crc32(each.tobytes()) for each in maps))
@@ -113,7 +126,7 @@ class PlacedExperts(nn.Module):
         return self.rank * self.plan.sizes.slots
 
     def forward(self, tokens: Tensor, experts: Tensor, weights: Tensor | None = None) -> Tensor:
-        """tokens [n, width], int64 experts [n, top_k], weights of their outputs (None: 1 each) -> [n, width]."""
+        """Tokens [n, width], int64 experts [n, top_k] and weights of their outputs (default 1) -> [n, width]."""
         slots = self.slots.to(experts.device)
         chosen = dispatch.gathered(dispatch.count(experts.flatten(), len(slots)), self.group)
         replicas, sent = choose_replicas(experts, slots, chosen, self.rank), sent_to_slots(chosen, slots)
@@ -130,11 +143,11 @@ class PlacedExperts(nn.Module):
         return torch.cat([expert(part) if len(part) else part for expert, part in parts])
 
     def weights_of(self, slot: int) -> Tensor:
-        """A copy of all weights of one of this rank's slots, [parameters]."""
+        """All weights of one of this rank's slots, copied: [parameters]."""
         return parameters_to_vector(self.experts[slot - self.first].parameters()).detach().clone()
 
     def take(self, slot: int, weights: Tensor) -> None:
-        """Fill one of this rank's slots."""
+        """Fill one of this rank's slots with these weights."""
         parameters = [*self.experts[slot - self.first].parameters()]
         with torch.no_grad():
             for each, part in zip(parameters, weights.split([p.numel() for p in parameters]), strict=True):
@@ -142,7 +155,7 @@ class PlacedExperts(nn.Module):
 
 
 def exchange(rows: Tensor, send: list[int], receive: list[int], group: ExpertGroup | None) -> Tensor:
-    """The all-to-all: so many of the rows to each rank of the group, and so many from each."""
+    """The all-to-all: `send` rows to each rank of the group, and `receive` rows from each."""
     if group is None:
         return rows
     arrived = rows.new_empty(sum(receive), *rows.shape[1:])

@@ -1,4 +1,4 @@
-"""Server: one rank of `serve`: its experts at work on given tokens, a watch on them, and their moves."""
+"""Rank server: one rank of `serve`, with its experts at work on given tokens, timed, and moved."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class Watched(PlacedExperts):
-    """Experts whose computing time is taken, and that are held to so many µs per token, if any.
+    """Experts whose computing time is measured, and that may be held to `pace_us` per token.
 
-    used        seconds of the last computation: of the CPU in this thread; on a GPU, of wall time
-    took        seconds of wall time, the pace's included
-    held, late  seconds since `forget`: that the pace gave, and by which the real work took longer
+    used        seconds of CPU in this thread that the last computation took; on a GPU, of wall time
+    took        seconds of wall time, with what the pace added
+    held, late  seconds since `forget` that the pace gave, and by which the real work took longer
     """
 
     def __init__(self, *arguments: Any, pace_us: float | None) -> None:
@@ -70,7 +70,7 @@ class Server:
         group = ExpertGroup.of()
         experts = (partial(self._expert, layer) for layer in range(num_layers))
         self.layers = [Watched(each, self.plan, n, group, pace_us=job.pace_us) for n, each in enumerate(experts)]
-        self.dense = cache(self._expert)  # for the check: all experts, as one process would have them
+        self.dense = cache(self._expert)  # all experts, as one process would have them, for the check
         self.prediction = np.zeros(job.counts.shape[1:])
         shape = (int(job.counts[0, 0].sum()), job.width)
         generator = torch.Generator().manual_seed(job.seed)
@@ -95,7 +95,7 @@ class Server:
         routes = torch.from_numpy(routes_of(self.job.counts[window], self.job.seed + window))
         mine = [route[self.own, None].to(self.ctx.device) for route in routes]
         if window == 0:
-            self._step(mine)  # the first of all warms up, and is not told of
+            self._step(mine)  # the very first step warms up, and is not reported
         for layer in self.layers:
             layer.forget()
         for step in range(self.job.steps):
@@ -116,7 +116,7 @@ class Server:
         return report
 
     def _wanted(self, window: int, report: WindowReport) -> Plan:
-        """The plan for this window. All ranks find the same one, each by itself: they have seen the same loads."""
+        """The plan for this window. Each rank finds the same one by itself, as all have seen the same loads."""
         if window in self.job.when:
             self.ctx.at(f"planning for window {window}")
             began, sizes = time.monotonic(), self.plan.sizes
@@ -147,19 +147,19 @@ class Server:
         report.changed, self.plan = True, plan
 
     def _step(self, routes: list[Tensor]) -> Tensor:
-        """All layers, each added to the stream that it reads."""
+        """All layers, each added to its input."""
         x = self.inputs[self.own.to(self.ctx.device)]
         for layer, experts in zip(self.layers, routes, strict=True):
             x = x + layer(x, experts)
         return x
 
     def _rows_to_others(self, layer: Watched) -> int:
-        """By this rank: in the dispatch, and back in the combine."""
+        """Rows that this rank sends to others, in the dispatch and back in the combine."""
         send, receive, rank = layer.way.send, layer.way.receive, self.ctx.rank
         return sum(send) - send[rank] + sum(receive) - receive[rank]
 
     def _error(self, outputs: Tensor, routes: Tensor) -> float | None:
-        """On rank 0: compute all that all ranks did, alone, with each expert once; how far are they off?"""
+        """On rank 0: how far off are all ranks' outputs from those of one process that has each expert once?"""
         gathered: list[Any] | None = [None] * self.ctx.size if self.ctx.rank == 0 else None
         dist.gather_object(outputs.cpu(), gathered)
         if gathered is None:
@@ -177,6 +177,6 @@ class Server:
 
 
 def _experts_seen(layer: Watched) -> np.ndarray:
-    """How many tokens each expert got, from all ranks, whatever replica they went to: [experts]."""
+    """How many tokens each expert got from all ranks, in all its replicas: [experts]."""
     experts = layer.plan.physical_to_logical[layer.layer]
     return np.bincount(experts, layer.way.loads.cpu().numpy(), layer.plan.sizes.experts)

@@ -53,13 +53,13 @@ class WindowReport:
     steps: list[float] = field(default_factory=list)
     sent_bytes: int = 0
     error: float | None = None
-    held: float = 0.0  # that its experts were given by the pace
+    held: float = 0.0  # that the pace gave its experts
     late: float = 0.0  # by which they took longer
 
 
 @dataclass
 class ServingReport:
-    """What one rank tells."""
+    """What one rank reports."""
 
     windows: list[WindowReport]
     expert_bytes: int
