@@ -39,11 +39,29 @@ TRACK = "#9AA0A630"  # an idle rank: the row's bare track
 CHUNK_TINT = 0.55  # how far the last of a rank's chunks is on its way to white
 
 
+class _Scale:
+    """Colours of what is below, at and above a mean: blue, pale and orange."""
+
+    low, middle, high = STYLES[FORWARD].colour, "#F2F2F2", STYLES[BACKWARD].colour
+
+    def at(self, value: float) -> str:
+        """Of a value from -1 to 1."""
+        return mixed(self.middle, self.high if value > 0 else self.low, abs(value))
+
+
+LOADS = _Scale()
+
+
 def tinted(colour: str, amount: float) -> str:
     """The colour mixed with that much white.
 
     >>> tinted("#000000", 0.5)
     '#808080'
     """
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (255 - part) * amount):02X}" for part in parts)
+    return mixed(colour, "#FFFFFF", amount)
+
+
+def mixed(colour: str, other: str, amount: float) -> str:
+    """The colour mixed with that much of another."""
+    pairs = zip(*([int(each[i : i + 2], 16) for i in (1, 3, 5)] for each in (colour, other)), strict=True)
+    return "#" + "".join(f"{round(one + (two - one) * amount):02X}" for one, two in pairs)

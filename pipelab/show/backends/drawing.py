@@ -78,7 +78,9 @@ def _draw_labels(axes: Axes, chart: Chart) -> None:
         _add(axes, shapes)
     for place in shown:
         if not (text := chart.labels[place]).isdigit():
-            label = axes.text(middles[place][0], middles[place][1], text, color=LABEL, fontsize=POINTS * chart.sizes[place])
+            label = axes.text(
+                middles[place][0], middles[place][1], text, color=LABEL, fontsize=POINTS * chart.sizes[place]
+            )
             label.set(ha="center", va="center", linespacing=0.95, clip_on=True)
 
 
@@ -98,6 +100,7 @@ def scene_picture(scene: Scene) -> Picture:
     (axes,) = picture.panels
     axes.set_position((0, 0, 1, 1))
     axes.set_axis_off()
+    axes.set_facecolor("none")
     axes.set_xlim(0, scene.width)
     axes.set_ylim(scene.height, 0)
     fills = [to_rgba(box.fill or "none", box.opacity if box.opacity < 1 else None) for box in scene.boxes]

@@ -16,7 +16,7 @@ from ..backends.drawing import scene_picture
 from ..backends.picture import Picture
 from ..backends.svg import scene_svg
 from ..figures import number
-from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, legend, titled
+from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, draw_legend, titled
 from ..scene.shapes import Scene
 from .base import Live
 from .controls import WIDE
@@ -210,7 +210,7 @@ class BalanceExplorer(Live):
         mean, bound = self.plan.gpu_load[0].mean(), self.plan.lower_bound[0]
         most = max(1.5 * mean, 1.05 * self.plan.gpu_load[0].max())
         draw_gpus(scene, allocation, float(most), float(mean), float(bound), busiest=True)
-        legend(scene, copies=max(allocation.copies) > 1)
+        draw_legend(scene, copies=max(allocation.copies) > 1)
         return scene
 
     def __repr__(self) -> str:

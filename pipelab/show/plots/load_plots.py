@@ -13,11 +13,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 from ...eplb import skew
 from ...eplb.sizes import as_load
 from ..backends.picture import Picture
-from ..palette import INK, LABEL, STYLES
+from ..palette import INK, LABEL, LOADS
 
 _ROW = 0.24  # inches
 _MOST = 3.0  # a load of 2 ** 3 means has the strongest colour, and so has one of 2 ** -3
-_COLOURS = LinearSegmentedColormap.from_list("loads", [STYLES["F"].colour, "#F2F2F2", STYLES["B"].colour])
+_COLOURS = LinearSegmentedColormap.from_list("loads", [LOADS.low, LOADS.middle, LOADS.high])
 _LABEL_POINTS = 7
 _CHARACTER = 0.65  # of a label's height: its width
 

@@ -1,29 +1,31 @@
-"""Placement: one layer's experts, the copies of each, and the GPUs that hold them, wherever its making has got to."""
+"""One layer's experts, the copies of each, and the GPUs that hold them, wherever their placement has got to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ...eplb import Plan
 from ..figures import number
-from ..palette import STYLES, TRACK
-from .shapes import WIDTH, Box, Line, Scene, Text, label
+from ..palette import LOADS, STYLES, TRACK
+from .shapes import PAGE, WIDTH, Box, Line, Scene, Text, label
 
-SINGLE, COPY, LIT = STYLES["F"].colour, STYLES["I"].colour, "#B3261E"
+SINGLE, COPY, LIT, BEFORE = STYLES["F"].colour, STYLES["I"].colour, "#B3261E", STYLES["B"].colour
 _LEFT, _RIGHT, _BAR = 66, 92, 0.86
 _EXPERTS, _GPUS = 120, 170  # heights of the two panels
+_LAYER, _LAYERS = 11, (35, 240)  # height of a layer's row; limits of all of them
 _FAINT = 0.3
 
 
 @dataclass
 class Allocation:
-    """load: of each expert; copies: of each; gpus: the experts on each GPU so far; room: how many each GPU takes.
+    """What is drawn: loads and copies of experts, and the GPUs' experts so far.
 
-    groups   of neighbouring experts, 1 if they play no part;  nodes: of neighbouring GPUs
-    node_of  the nodes of groups that have one
-    lit      the expert, the GPU and the group that the last step was about
-    what     an expert is called in the picture
+    load, copies: of each expert;  gpus: the experts on each;  room: how many each takes;  groups: of neighbouring
+    experts, 1 if they play no part;  nodes: of neighbouring GPUs;  node_of: the nodes of groups that have one;  lit_…:
+    what the last step was about;  what: an expert's name in the picture.
     """
 
     load: list[float]
@@ -43,12 +45,13 @@ class Allocation:
         """A plan's layer."""
         sizes = plan.sizes
         gpus = plan.physical_to_logical[layer].reshape(sizes.gpus, -1)
-        groups = sizes.groups if sizes.parts > 1 else 1
-        size = sizes.experts // groups
-        node_of = {int(e) // size: gpu * sizes.nodes // sizes.gpus for gpu, its in enumerate(gpus) for e in its}
-        allocation = cls(plan.load[layer].tolist(), plan.replica_count[layer].tolist(), gpus.tolist(), sizes.slots)
-        allocation.nodes, allocation.groups, allocation.node_of = sizes.nodes, groups, node_of if groups > 1 else {}
-        return allocation
+        found = cls(plan.load[layer].tolist(), plan.replica_count[layer].tolist(), gpus.tolist(), sizes.slots)
+        found.nodes, found.groups = sizes.nodes, sizes.groups if sizes.parts > 1 else 1
+        if found.groups > 1:
+            size = sizes.experts // found.groups
+            node = sizes.nodes / sizes.gpus
+            found.node_of = {int(e) // size: int(gpu * node) for gpu, its in enumerate(gpus) for e in its}
+        return found
 
     def share(self, expert: int) -> float:
         """What each of its copies gets."""
@@ -62,67 +65,79 @@ class Allocation:
     def gpu_load(self) -> list[float]:
         return [sum(map(self.share, held)) for held in self.gpus]
 
-    def busiest(self) -> int:
-        return max(range(len(self.gpus)), key=self.gpu_load.__getitem__)
+
+class _Columns:
+    """A panel below what is drawn, with so many columns, `most` to its top, and a line below; named at the left."""
+
+    def __init__(self, scene: Scene, count: int, height: float, most: float, name: str, notes: Sequence[str]) -> None:
+        self.scene, self.count, self.height, self.most = scene, count, height, most or 1.0
+        self.top = scene.height + 18
+        self.bottom, self.right = self.top + height, scene.width - _RIGHT
+        self.step = (self.right - _LEFT) / count
+        self.across = self.step * _BAR
+        scene.texts.append(Text(_LEFT - 6, self.bottom + 13, name, "end"))
+        for place, line in enumerate(notes):
+            scene.texts.append(Text(_LEFT - 6, self.top + 10 + 13 * place, line, "end", 9))
+        scene.lines.append(Line(_LEFT, self.bottom + 0.5, self.right, self.bottom + 0.5))
+        scene.height = self.bottom + 20
+
+    def left(self, column: float) -> float:
+        return _LEFT + self.step * (column + (1 - _BAR) / 2)
+
+    def tall(self, load: float) -> float:
+        return self.height * load / self.most
+
+    def number(self, column: int, lit: bool, size: float = 11) -> None:
+        """A column's number, below it; of many narrow ones only some."""
+        if self.step > 6.4 * len(str(self.count)) or column % -(-self.count // 32) == 0:
+            middle = self.left(column) + self.across / 2
+            self.scene.texts.append(Text(middle, self.bottom + 13, str(column), "middle", size, bold=lit))
 
 
-def titled(text: str) -> Scene:
+def titled(text: str, width: float = WIDTH) -> Scene:
     """A scene that begins with a line of text."""
-    return Scene(height=18, texts=[Text(0, 13, text, size=12)])
+    return Scene(height=18, width=width, texts=[Text(0, 13, text, size=12)])
 
 
-def draw_experts(
-    scene: Scene, allocation: Allocation, most: float, height: float = _EXPERTS, fade: bool = False
-) -> None:
+def draw_experts(scene: Scene, found: Allocation, most: float, height: float = _EXPERTS, fade: bool = False) -> None:
     """A panel below what is drawn: a bar for each copy, beside each other.
 
     most: the load that reaches the top;  fade: copies that are on a GPU already are faint
     """
-    top, count = scene.height + 18, len(allocation.load)
-    wide, bottom = (WIDTH - _LEFT - _RIGHT) / count, top + height
-    left = [_LEFT + wide * (expert + (1 - _BAR) / 2) for expert in range(count)]
-    on_gpu = [sum(held.count(expert) for held in allocation.gpus) for expert in range(count)]
-    several = allocation.what == "expert" and max(allocation.copies) > 1
-    _caption(scene, top, height, f"{allocation.what}s", ("a bar for", "each copy") if several else ())
-    for expert in range(count):
-        tall, copies = height * allocation.share(expert) / (most or 1), allocation.copies[expert]
-        lit = expert == allocation.lit_expert
-        each = wide * _BAR / copies
-        hint = f"{allocation.what} {expert}: load {number(allocation.load[expert])}"
-        hint += f", {copies} copies of {number(allocation.share(expert))}" if copies > 1 else ""
+    notes = ("a bar for", "each copy") if found.what == "expert" and max(found.copies) > 1 else ()
+    panel = _Columns(scene, len(found.load), height, most, f"{found.what}s", notes)
+    bottom = panel.bottom
+    for expert, (load, copies) in enumerate(zip(found.load, found.copies, strict=True)):
+        left, share, lit = panel.left(expert), found.share(expert), expert == found.lit_expert
+        hint = f"{found.what} {expert}: load {number(load)}"
         if copies > 1:
-            whole = height * allocation.load[expert] / (most or 1)
-            scene.boxes.append(Box(left[expert], bottom - whole, wide * _BAR, whole, TRACK, hint=hint))
+            hint += f", {copies} copies of {number(share)}"
+            whole = panel.tall(load)
+            scene.boxes.append(Box(left, bottom - whole, panel.across, whole, TRACK, hint=hint))
+        tall, each = panel.tall(share), panel.across / copies
+        on_gpu = sum(held.count(expert) for held in found.gpus) if fade else 0
+        fill, frame = (COPY if copies > 1 else SINGLE), (LIT if lit else "")
         for copy in range(copies):
-            fill, frame = (COPY if copies > 1 else SINGLE), (LIT if lit else "")
-            box = Box(left[expert] + copy * each, bottom - tall, each - min(1, each / 4), tall, fill, copies > 1, frame)
-            scene.boxes.append(box._replace(opacity=_FAINT if fade and copy < on_gpu[expert] else 1.0, hint=hint))
-        middle = left[expert] + wide * _BAR / 2
-        times, share = f"×{copies}" if copies > 1 else "", number(allocation.share(expert))
-        for text in (f"{times}  {share}".strip(), times):
-            if text and 5.8 * len(text) < wide:
-                scene.texts.append(Text(middle, bottom - tall - 4, text, "middle", 10, bold=lit))
+            box = Box(left + copy * each, bottom - tall, each - min(1, each / 4), tall, fill, copies > 1, frame)
+            scene.boxes.append(box._replace(opacity=_FAINT if copy < on_gpu else 1.0, hint=hint))
+        times = f"×{copies}" if copies > 1 else ""
+        for text in (f"{times}  {number(share)}".strip(), times):
+            if text and 5.8 * len(text) < panel.step:
+                scene.texts.append(Text(left + panel.across / 2, bottom - tall - 4, text, "middle", 10, bold=lit))
                 break
-        if wide > 6.4 * len(str(count)) or expert % -(-count // 32) == 0:
-            scene.texts.append(Text(middle, bottom + 13, str(expert), "middle", min(11, wide * 1.1), bold=lit))
-    scene.lines.append(Line(_LEFT, bottom + 0.5, WIDTH - _RIGHT, bottom + 0.5))
-    scene.height = bottom + 20
-    if allocation.groups > 1:
-        _draw_groups(scene, allocation, wide)
+        panel.number(expert, lit, min(11, panel.step * 1.1))
+    if found.groups > 1:
+        _draw_groups(scene, found, panel.step)
 
 
-def _draw_groups(scene: Scene, allocation: Allocation, wide: float) -> None:
-    y, size = scene.height, len(allocation.load) // allocation.groups
-    for group in range(allocation.groups):
-        x0, x1 = _LEFT + wide * (group * size + 0.1), _LEFT + wide * ((group + 1) * size - 0.1)
-        lit = group == allocation.lit_group
-        scene.lines.append(Line(x0, y, x1, y, LIT if lit else "page", width=2.5 if lit else 1.2))
-        node = f" → node {allocation.node_of[group]}" if group in allocation.node_of else ""
-        for text in (
-            f"group {group}: {number(allocation.group_load(group))}{node}",
-            f"group {group}{node}",
-            str(group),
-        ):
+def _draw_groups(scene: Scene, found: Allocation, step: float) -> None:
+    y, size = scene.height, len(found.load) // found.groups
+    for group in range(found.groups):
+        x0, x1 = _LEFT + step * (group * size + 0.1), _LEFT + step * ((group + 1) * size - 0.1)
+        lit = group == found.lit_group
+        scene.lines.append(Line(x0, y, x1, y, LIT if lit else PAGE, width=2.5 if lit else 1.2))
+        node = f" → node {found.node_of[group]}" if group in found.node_of else ""
+        for text in (f"group {group}: {number(found.group_load(group))}{node}", f"group {group}{node}", str(group)):
             if 6 * len(text) < x1 - x0:
                 scene.texts.append(Text((x0 + x1) / 2, y + 14, text, "middle", bold=lit))
                 break
@@ -131,90 +146,96 @@ def _draw_groups(scene: Scene, allocation: Allocation, wide: float) -> None:
 
 def draw_gpus(
     scene: Scene,
-    allocation: Allocation,
+    found: Allocation,
     most: float,
-    mean: float | None,
-    bound: float | None = None,
+    mean: float,
+    bound: float = 0.0,
     busiest: bool = False,
+    before: Sequence[float] = (),
+    height: float = _GPUS,
 ) -> None:
     """A panel below what is drawn: a column for each GPU, stacked of the copies that it holds.
 
-    most     the load that reaches the top;  mean: of the GPUs, a dashed line;  bound: no plan's busiest GPU is lower
-    busiest  mark the GPU that has the most to do
+    most: the load that reaches the top;  mean: of the GPUs, a dashed line;  bound: no plan's busiest GPU is lower;
+    busiest: mark the GPU that has the most to do;  before: loads of the GPUs under another plan, as lines
     """
-    top, gpus = scene.height + 18, len(allocation.gpus)
-    wide, bottom = (WIDTH - _LEFT - _RIGHT) / gpus, top + _GPUS
-    _caption(scene, top, _GPUS, "GPUs", (f"{allocation.room} slot{'s' * (allocation.room > 1)} each",))
-    marked = allocation.busiest() if busiest else allocation.lit_gpu
-    loads = allocation.gpu_load
-    for gpu, held in enumerate(allocation.gpus):
-        x, y, across = _LEFT + wide * (gpu + (1 - _BAR) / 2), bottom, wide * _BAR
-        scene.boxes.append(Box(x, top, across, _GPUS, TRACK))
-        for expert in sorted(held, key=allocation.share, reverse=True):
-            tall = _GPUS * allocation.share(expert) / (most or 1)
-            several = allocation.copies[expert] > 1
-            share = allocation.share(expert)
+    loads, slots = found.gpu_load, f"{found.room} slot{'s' * (found.room > 1)} each"
+    panel = _Columns(scene, len(loads), height, most, "GPUs", (slots,))
+    top, bottom, across = panel.top, panel.bottom, panel.across
+    marked = max(range(len(loads)), key=loads.__getitem__) if busiest else found.lit_gpu
+    for gpu, held in enumerate(found.gpus):
+        x, y, bold = panel.left(gpu), bottom, gpu == marked
+        scene.boxes.append(Box(x, top, across, height, TRACK))
+        for expert in sorted(held, key=found.share, reverse=True):
+            tall, several = panel.tall(share := found.share(expert)), found.copies[expert] > 1
             y -= tall
-            hint = f"GPU {gpu}, {number(loads[gpu])} in all: {allocation.what} {expert}, {number(share)}"
-            lit = LIT if gpu == allocation.lit_gpu and expert == allocation.lit_expert else ""
-            box = Box(x, y, across, max(0.0, tall - min(1, tall / 4)), COPY if several else SINGLE, several, lit)
-            scene.boxes.append(box._replace(hint=hint))
-            scene.texts += filter(None, [label(box, str(expert))])
-        if gpu == marked:
+            hint = f"GPU {gpu}, {number(loads[gpu])} in all: {found.what} {expert}, {number(share)}"
+            lit = LIT if gpu == found.lit_gpu and expert == found.lit_expert else ""
+            inner = max(0.0, tall - min(1, tall / 4))
+            box = Box(x, y, across, inner, COPY if several else SINGLE, several, lit, hint=hint)
+            scene.boxes.append(box)
+            scene.texts += label(box, str(expert))
+        if bold:
             scene.boxes.append(Box(x - 1.5, y - 1.5, across + 3, bottom - y + 1.5, "", frame=LIT))
-        text = number(loads[gpu])
-        if wide > 6.4 * len(text) or gpu == marked:
-            scene.texts.append(Text(x + across / 2, top - 5, text, "middle", 10, bold=gpu == marked))
-        if wide > 6.4 * len(str(gpus)) or gpu % -(-gpus // 32) == 0:
-            scene.texts.append(Text(x + across / 2, bottom + 13, str(gpu), "middle", bold=gpu == marked))
-    scene.lines.append(Line(_LEFT, bottom + 0.5, WIDTH - _RIGHT, bottom + 0.5))
-    _draw_levels(scene, bottom, most, mean, bound)
-    scene.height = bottom + 20
-    if allocation.nodes > 1:
-        _draw_nodes(scene, allocation.nodes, top, bottom)
-
-
-def _draw_levels(scene: Scene, bottom: float, most: float, mean: float | None, bound: float | None) -> None:
-    """The mean, and the bound where it is another; their names at the right, apart from each other."""
-    levels = [(mean, "mean", "5 3")] if mean is not None else []
-    if bound is not None and mean is not None and bound > mean * 1.0005:
-        levels.append((bound, "at least", "1.5 2.5"))
-    free = bottom
-    for level, name, dash in levels:
-        y = bottom - _GPUS * level / (most or 1)
+        if panel.step > 6.4 * len(text := number(loads[gpu])) or bold:
+            scene.texts.append(Text(x + across / 2, top - 5, text, "middle", 10, bold=bold))
+        panel.number(gpu, bold)
+    for gpu, load in enumerate(before):
+        x, y = panel.left(gpu) - across * 0.05, bottom - panel.tall(load)
+        scene.lines.append(Line(x, y, x + 1.1 * across, y, BEFORE, width=2))
+    free = bottom  # names at the right, apart from each other
+    levels = [(mean, "mean", "5 3"), (bound, "at least", "1.5 2.5")]
+    for level, name, dash in levels if bound > mean * 1.0005 else levels[:1]:
+        y = bottom - panel.tall(level)
         free = min(y + 4, free - 13)
-        scene.lines.append(Line(_LEFT, y, WIDTH - _RIGHT + 4, y, dash=dash))
-        scene.texts.append(Text(WIDTH - _RIGHT + 8, free, f"{name} {number(level)}"))
+        scene.lines.append(Line(_LEFT, y, panel.right + 4, y, dash=dash))
+        scene.texts.append(Text(panel.right + 8, free, f"{name} {number(level)}"))
+    if found.nodes > 1:
+        _draw_nodes(scene, panel, found.nodes)
 
 
-def _draw_nodes(scene: Scene, nodes: int, top: float, bottom: float) -> None:
-    wide = (WIDTH - _LEFT - _RIGHT) / nodes
+def _draw_nodes(scene: Scene, panel: _Columns, nodes: int) -> None:
+    wide = panel.step * panel.count / nodes
     for node in range(nodes):
-        scene.texts.append(Text(_LEFT + wide * (node + 0.5), bottom + 29, f"node {node}", "middle"))
+        scene.texts.append(Text(_LEFT + wide * (node + 0.5), panel.bottom + 29, f"node {node}", "middle"))
         if node:
             x = _LEFT + wide * node
-            scene.lines.append(Line(x, top - 8, x, bottom + 30, dash="2 3"))
-    scene.height = bottom + 36
+            scene.lines.append(Line(x, panel.top - 8, x, panel.bottom + 30, dash="2 3"))
+    scene.height = panel.bottom + 36
 
 
-def _caption(scene: Scene, top: float, height: float, name: str, lines: Sequence[str] = ()) -> None:
-    """At the left of a panel: what its columns are."""
-    scene.texts.append(Text(_LEFT - 6, top + height + 13, name, "end"))
-    for place, line in enumerate(lines):
-        scene.texts.append(Text(_LEFT - 6, top + 10 + 13 * place, line, "end", 9))
+def draw_layers(scene: Scene, plan: Plan, chosen: int) -> None:
+    """Rows below what is drawn, a box for each layer and GPU: its load over the layer's mean, as a colour.
+
+    chosen: the layer that is drawn above
+    """
+    mean = plan.gpu_load.mean(axis=1, keepdims=True)
+    ratio = np.divide(plan.gpu_load, mean, out=np.ones_like(plan.gpu_load), where=mean > 0)
+    most, layers = max(float(np.abs(ratio - 1).max()), 1e-9), len(ratio)
+    low, high, even, best = ratio.min(), ratio.max(), plan.balancedness.mean(), plan.attainable.mean()
+    text = f"all layers · load / mean, {low:.2f} (blue) to {high:.2f} (orange) · mean balancedness {even:.3f}"
+    scene.texts.append(Text(_LEFT, scene.height + 12, f"{text}, at most {best:.3f}", size=12))
+    panel = _Columns(scene, plan.sizes.gpus, min(max(_LAYER * layers, _LAYERS[0]), _LAYERS[1]), 1, "", ())
+    row = panel.height / layers
+    for (layer, gpu), value in np.ndenumerate(ratio):
+        hint = f"layer {layer}, GPU {gpu}: {value:.4f} of the mean"
+        x, y = _LEFT + panel.step * gpu, panel.top + row * layer
+        scene.boxes.append(Box(x, y, panel.step, row, LOADS.at((value - 1) / most), hint=hint))
+    for layer in {0, chosen, layers - 1}:
+        y, size = panel.top + row * (layer + 0.5), min(11, max(7, row))
+        scene.texts.append(Text(_LEFT - 6, y + 0.36 * size, f"layer {layer}", "end", size, bold=layer == chosen))
+    scene.height = panel.bottom + 4
 
 
-def legend(scene: Scene, copies: bool = True) -> None:
-    """What the colours mean;  copies: whether some expert has several."""
+def draw_legend(scene: Scene, copies: bool = True, busiest: bool = True, before: str = "") -> None:
+    """What the colours mean. copies: whether some expert has several;  before: the other plan's policy."""
     y, x = scene.height + 6, float(_LEFT)
-    entries = [("the busiest GPU", "", False, LIT)]
-    if copies:
-        entries = [
-            ("an expert's only copy", SINGLE, False, ""),
-            ("one of several copies", COPY, True, ""),
-            ("what it would have without them", TRACK, False, ""),
-            *entries,
-        ]
+    entries = [("an expert's only copy", SINGLE, False, ""), ("one of several copies", COPY, True, "")] * copies
+    if busiest:
+        bare = [("what it would have without them", TRACK, False, "")] * copies
+        entries += [*bare, ("the busiest GPU", "", False, LIT)]
+    if before:
+        entries.append((f"before: {before}", BEFORE, False, ""))
     for text, fill, hatched, frame in entries:
         scene.boxes.append(Box(x, y, 11, 11, fill, hatched, frame))
         scene.texts.append(Text(x + 17, y + 10, text))

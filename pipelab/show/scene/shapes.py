@@ -60,9 +60,9 @@ class Scene:
     texts: list[Text] = field(default_factory=list)
 
 
-def label(box: Box, text: str, size: float = 11) -> Text | None:
-    """Text in the middle of a box, or None where it has no room."""
+def label(box: Box, text: str, size: float = 11) -> list[Text]:
+    """Text in the middle of a box, or nothing where it has no room."""
     size = min(size, box.height * 0.9, box.width / (0.62 * len(text) or 1))
     if size < 7:
-        return None
-    return Text(box.x + box.width / 2, box.y + box.height / 2 + 0.36 * size, text, "middle", size, LABEL)
+        return []
+    return [Text(box.x + box.width / 2, box.y + box.height / 2 + 0.36 * size, text, "middle", size, LABEL)]

@@ -2,64 +2,87 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-from matplotlib.collections import PolyCollection
 
 from pipelab.eplb import Plan, lognormal, rebalance, zipf
-from pipelab.show.backends.picture import Picture
-from pipelab.show.plots.plan_plots import plot_plan
+from pipelab.show import plot_plan
+from pipelab.show.plots.plan_plots import plan_scene
+from pipelab.show.scene.shapes import Box, Scene
 
 
-def boxes(picture: Picture) -> list[PolyCollection]:
-    """The copies of experts that have one, and of those that have several."""
-    return [each for each in picture.panels[0].collections if isinstance(each, PolyCollection)]
+def scene_of(plan: Plan, layer: int | None = None, before: Plan | None = None) -> Scene:
+    return plan_scene(plan, layer, before, 960)
+
+
+def boxes(scene: Scene) -> dict[int, list[Box]]:
+    """Of each GPU, those of the copies that it holds."""
+    found: dict[int, list[Box]] = {}
+    for box in scene.boxes:
+        if match := re.match(r"GPU (\d+),", box.hint):
+            found.setdefault(int(match[1]), []).append(box)
+    return found
+
+
+def texts(scene: Scene) -> list[str]:
+    return [text.text for text in scene.texts]
 
 
 def test_every_slot_is_a_box_as_high_as_its_load() -> None:
     plan = rebalance(lognormal(1, 32, seed=0), 40, 8, 2, policy="refined")
-    picture = plot_plan(plan)
-    assert len(picture.panels) == 1
-    single, several = boxes(picture)
-    paths = [*single.get_paths(), *several.get_paths()]
-    assert len(paths) == 40
-    assert len(several.get_paths()) == plan.replica_count[plan.replica_count > 1].sum()
-    assert several.get_hatch() and not single.get_hatch()
-    top = np.zeros(8)
-    for path in paths:
-        (x0, _), (x1, y1) = path.vertices.min(axis=0), path.vertices.max(axis=0)
-        gpu = round((x0 + x1) / 2)
-        top[gpu] = max(top[gpu], y1)
-    assert np.allclose(top, plan.gpu_load[0])
-    assert picture.panels[0].get_ylim()[1] > plan.gpu_load.max()
+    scene = scene_of(plan)
+    found = boxes(scene)
+    slots = [box for mine in found.values() for box in mine]
+    assert len(slots) == 40
+    assert sum(box.hatched for box in slots) == plan.replica_count[plan.replica_count > 1].sum()
+    tracks = [box for box in scene.boxes if box.height == max(each.height for each in scene.boxes)]
+    bottom = tracks[0].y + tracks[0].height
+    top = np.array([bottom - min(box.y for box in found[gpu]) for gpu in range(8)])
+    assert np.allclose(top / top.max(), plan.gpu_load[0] / plan.gpu_load[0].max())
+    assert top.max() < tracks[0].height
 
 
 def test_experts_are_named_where_there_is_room() -> None:
     plan = rebalance(zipf(1, 16, seed=0), 16, 4)
-    shown = {text.get_text() for text in plot_plan(plan).panels[0].texts}
-    assert shown and shown <= set(map(str, range(16)))
-    assert str(int(plan.load[0].argmax())) in shown
-    assert not plot_plan(rebalance(lognormal(1, 256, seed=0), 320, 160)).panels[0].texts
+
+    def shown(plan: Plan) -> set[str]:
+        scene = scene_of(plan)
+        inside = [box for mine in boxes(scene).values() for box in mine]
+        return {
+            text.text
+            for text in scene.texts
+            for box in inside
+            if box.x < text.x < box.x + box.width and box.y < text.y < box.y + box.height
+        }
+
+    assert shown(plan) and shown(plan) <= set(map(str, range(16)))
+    assert str(int(plan.load[0].argmax())) in shown(plan)
+    assert not shown(rebalance(lognormal(1, 256, seed=0), 320, 160))
 
 
 def test_of_several_layers_the_worst_and_an_overview() -> None:
     plan = rebalance(lognormal(6, 32, seed=0), 40, 8)
-    picture = plot_plan(plan)
-    above, below = picture.panels
-    assert f"layer {plan.balancedness.argmin()} " in above.get_title(loc="left")
-    (image,) = below.images
-    assert np.allclose(image.get_array(), plan.gpu_load / plan.gpu_load.mean(axis=1, keepdims=True))
-    assert "layer 3 " in plot_plan(plan, 3).panels[0].get_title(loc="left")
-    for panel in picture.panels:
-        assert panel.get_xlim() == (-0.5, 7.5)
+    scene = scene_of(plan)
+    assert f"layer {plan.balancedness.argmin()} " in texts(scene)[0]
+    hints = {box.hint: box for box in scene.boxes if box.hint.startswith("layer")}
+    ratio = plan.gpu_load / plan.gpu_load.mean(axis=1, keepdims=True)
+    assert list(hints) == [f"layer {i}, GPU {gpu}: {each:.4f} of the mean" for (i, gpu), each in np.ndenumerate(ratio)]
+    assert "layer 3 " in texts(scene_of(plan, 3))[0]
+    columns = [mine[0] for mine in boxes(scene).values()]
+    for column, box in zip(columns, hints.values(), strict=False):  # the overview's boxes lie below their GPUs' columns
+        assert column.x + column.width / 2 == pytest.approx(box.x + box.width / 2)
 
 
 def test_before_is_outlined_and_named() -> None:
     load = zipf(1, 64, 1.5, seed=0)
     plan, before = rebalance(load, 72, 8, policy="refined"), rebalance(load, 72, 8)
-    picture = plot_plan(plan, before=before)
-    assert "before: greedy" in [text.get_text() for text in picture.panels[-1].get_legend().get_texts()]
-    assert picture.panels[0].get_ylim()[1] > before.gpu_load.max()
+    scene = scene_of(plan, before=before)
+    assert "before: greedy" in texts(scene)
+    lines = [line for line in scene.lines if line.width == 2]
+    assert len(lines) == 8
+    assert min(line.y0 for line in lines) > min(box.y for box in scene.boxes)  # below the top of the tracks
     with pytest.raises(ValueError, match="the previous plan has 64 replicas, not 72"):
         plot_plan(plan, before=rebalance(load, 64, 8))
 
