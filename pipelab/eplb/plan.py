@@ -58,10 +58,7 @@ class Plan:
     ) -> Plan:
         """A plan from its slots alone: any placement, so that it can be judged.
 
-        Raises
-        ------
-        ValueError
-            If an expert does not exist or has no replica, and for sizes that do not fit together.
+        An expert that does not exist or has no replica, and sizes that do not fit together, raise a ValueError.
 
         Examples
         --------

@@ -54,8 +54,8 @@ def rebalance(
     Raises
     ------
     ValueError
-        For sizes that do not fit together, a load that is negative, infinite or not a number, and a previous plan of
-        other sizes.
+        For sizes that do not fit together, a previous plan of other sizes, and a load that is negative, infinite or not
+        a number.
 
     References
     ----------
@@ -101,11 +101,15 @@ def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1
 
     Parameters
     ----------
-    load, gpus, nodes, groups
+    load : array, list or torch tensor [layers, experts]
         As in `rebalance`, errors included.
+    gpus : int
+        At most as many as experts.
     replicas : int, optional
         Physical experts per layer. Default: as few as there must be. More of them hold second replicas of the GPU's own
         experts, which changes no GPU's load.
+    nodes, groups : int
+        As in `rebalance`.
 
     Examples
     --------
@@ -129,18 +133,24 @@ def rebalance_experts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The greedy policy with the signature of deepseek-ai/EPLB, as a drop-in replacement.
 
-    As there, num_groups and num_nodes are ignored if num_nodes does not divide num_groups.
+    Sizes and loads that `rebalance` refuses raise a ValueError, where the published code asserts, or goes on.
+
+    Parameters
+    ----------
+    weight : array, list or torch tensor [layers, experts]
+        The load of each expert.
+    num_replicas : int
+        Physical experts per layer, a multiple of num_gpus.
+    num_groups, num_nodes : int
+        Ignored if num_nodes does not divide num_groups.
+    num_gpus : int
+        A multiple of num_nodes.
 
     Returns
     -------
     physical_to_logical_map : int64 array [layers, num_replicas]
     logical_to_physical_map : int64 array [layers, experts, most replicas]
     expert_count : int64 array [layers, experts]
-
-    Raises
-    ------
-    ValueError
-        For sizes and loads that `rebalance` refuses. The published code asserts, or goes on.
 
     Examples
     --------

@@ -27,6 +27,11 @@ def stdlib_text(limit: int = LIMIT) -> bytes:
     Other versions of Python have other sources, so results agree only between equal versions. Where Python came without
     its sources, as with a zipped standard library, this is a FileNotFoundError.
 
+    Parameters
+    ----------
+    limit : int
+        Bytes, 1 or more.
+
     Examples
     --------
     >>> stdlib_text(1000).count(b"import") > 0
@@ -64,8 +69,14 @@ def batches(
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Passages of the standard library's sources, for predicting each next byte: (inputs, targets) for each step.
 
-    Both are int64 [batch_size, sequence_length], and a target is the byte after its input. Passages depend on `seed`
-    alone, so more steps begin like fewer. Sizes below 1 and passages longer than the text raise a ValueError.
+    Both are int64 [batch_size, sequence_length], and a target is the byte after its input.
+
+    Parameters
+    ----------
+    batch_size, sequence_length, steps : int
+        1 or more; a sequence is shorter than the text. Otherwise this is a ValueError.
+    seed : int
+        The passages depend on it alone, so more steps begin like fewer.
 
     Examples
     --------

@@ -113,8 +113,8 @@ def transformer_stages(
     """A byte-level transformer cut into `num_stages` stages that, applied in turn, are the whole model.
 
     The first stage takes int64 tokens [batch, sequence], the last returns logits [batch, sequence, 256], and between
-    stages travels [batch, sequence, width]. Weights depend on `seed` alone, not on split, dtype or torch's global state,
-    and parameters have the same names in every split.
+    stages travels [batch, sequence, width]. Parameters have the same names in every split. Sizes that do not fit
+    together, and a split that leaves a stage empty, raise a ValueError that says what would be right.
 
     Parameters
     ----------
@@ -123,21 +123,16 @@ def transformer_stages(
     layers : int, optional
         The number of blocks. Default: one per stage.
     width, heads : int
-        The width of the vectors, a multiple of heads. Take 32 where many ranks share few cores, as in runs paced at 10 ms.
+        The width is a multiple of heads. Take 32 where many ranks share few cores, as in runs paced at 10 ms.
     sequence_length : int
         The longest sequence.
     split : sequence of int, optional
         Blocks per stage, as [1, 2, 2, 1]; the embedding goes with the first stage and the head with the last.
         Default: even; blocks left over go to the middle first.
     seed : int
-        Of the weights.
+        The weights depend on it alone, not on split, dtype or torch's global state.
     dtype : torch.dtype
         A floating-point type.
-
-    Raises
-    ------
-    ValueError
-        Saying what would be right, for sizes that do not fit together, and a split that leaves a stage empty.
 
     Examples
     --------
@@ -169,8 +164,17 @@ def transformer_stages(
 
 
 def loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy in nats: logits [batch, sequence, 256] and int64 targets [batch, sequence] -> one number.
+    """Mean cross entropy in nats.
 
+    Parameters
+    ----------
+    logits : tensor [batch, sequence, 256]
+        A score for each possible next byte.
+    targets : int64 tensor [batch, sequence]
+        The next bytes.
+
+    Examples
+    --------
     Examples
     --------
     >>> round(loss(torch.zeros(2, 16, 256), torch.zeros(2, 16, dtype=torch.int64)).item(), 3)  # ln 256

@@ -15,23 +15,6 @@ from ..runtime.grid import ExpertGroup
 class DispatchPlan:
     """How a rank's tokens get to their experts, once every rank knows what all ranks send.
 
-    Attributes
-    ----------
-    row_of : int64 tensor [tokens · top_k]
-        The token that each row to send is. Rows are sorted by expert, and so by rank.
-    place_of : int64 tensor [tokens · top_k]
-        Where the row of a token's j-th choice stands among the rows sent, and comes back.
-    send, receive : list of int
-        Rows to, and from, each rank of the group.
-    by_expert, back : int64 tensor [rows received]
-        The order that sorts the rows received by this rank's experts, and its inverse.
-    rows : list of int
-        Rows that each expert of this rank gets.
-    loads : int64 tensor [experts]
-        How often all ranks together chose each expert.
-    tokens : int
-        Of all ranks together.
-
     Examples
     --------
     >>> plan = dispatch_plan(torch.tensor([[1], [0], [1]]), num_experts=2)
@@ -39,15 +22,15 @@ class DispatchPlan:
     ([3], [1, 2], 3)
     """
 
-    row_of: Tensor
-    place_of: Tensor
-    send: list[int]
-    receive: list[int]
-    by_expert: Tensor
-    back: Tensor
-    rows: list[int]
-    loads: Tensor
-    tokens: int
+    row_of: Tensor  #: int64 [tokens · top_k]: the token that each row to send is; rows are sorted by expert, so by rank
+    place_of: Tensor  #: int64 [tokens · top_k]: where the row of a token's j-th choice stands among those sent
+    send: list[int]  #: rows to each rank of the group
+    receive: list[int]  #: rows from each rank of the group
+    by_expert: Tensor  #: int64 [rows received]: the order that sorts them by this rank's experts
+    back: Tensor  #: the inverse of that order
+    rows: list[int]  #: rows that each expert of this rank gets
+    loads: Tensor  #: int64 [experts]: how often all ranks together chose each expert
+    tokens: int  #: of all ranks together
 
 
 def dispatch_plan(
@@ -60,16 +43,11 @@ def dispatch_plan(
     experts : int64 tensor [tokens, top_k]
         What this rank's tokens chose.
     num_experts : int
-        A multiple of the group's ranks.
+        A multiple of the group's ranks. A choice of an expert beyond it raises a ValueError.
     group : ExpertGroup, optional
         Default: all experts are on this rank.
     sent : int64 tensor [ranks, experts], optional
         How many tokens each rank has for each expert. Default: the ranks of the group tell each other.
-
-    Raises
-    ------
-    ValueError
-        If the ranks cannot share the experts equally, or a token chose an expert that does not exist.
 
     Examples
     --------

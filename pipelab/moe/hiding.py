@@ -128,23 +128,18 @@ def hide(
     costs : Costs, optional
         In ms, of the whole stage. Each segment does its real work and is then held to an equal share of them, and each
         exchange to a share of forward_comm or backward_input_comm. Default: nothing is held.
-    layers, experts, top_k, seed : int
-        The blocks in the stage, and the settings of each.
-    width : int
-        Of the residual stream: a multiple of 4.
-    tokens : int
-        Per rank.
+    ranks, layers : int
+        Over how many ranks the experts are spread, and the number of blocks in the stage.
+    width, tokens : int
+        Width of the residual stream, a multiple of 4, and tokens per rank.
+    experts, top_k : int
+        Experts in each block, and how many a token gets.
     latency_ms, bandwidth : float, optional
         Without costs: the emulated link of every exchange, in ms, and in bytes per ms.
-    repeats : int
-        Repetitions after one to warm up.
-    progress, cancel
+    repeats, seed : int
+        Repetitions, after one to warm up; and the seed of weights and tokens.
+    progress, cancel : optional
         As in :meth:`pipelab.Ranks.run`.
-
-    Raises
-    ------
-    ValueError
-        For numbers that do not fit together.
 
     Examples
     --------

@@ -39,6 +39,8 @@ class Routing(NamedTuple):
 class Router(nn.Module):
     """Scores every expert for every token, [tokens, width] -> Routing, and picks the top k.
 
+    Settings that do not fit together, and in `forward` scores that are not finite, raise a ValueError.
+
     Parameters
     ----------
     width, num_experts, top_k : int
@@ -55,11 +57,6 @@ class Router(nn.Module):
         (DeepSeek-V3's node-limited routing). Default: no limit.
     scale : float
         Factor of all weights.
-
-    Raises
-    ------
-    ValueError
-        For settings that do not fit together; in `forward`, for scores that are not finite.
 
     References
     ----------

@@ -50,8 +50,8 @@ def serve(
     """Serve loads on real ranks: real experts, spread over them as a plan says, and real all-to-alls.
 
     In each window every token goes to one expert per layer, in numbers proportional to its load; a token with several
-    experts counts as several tokens here. Every rank comes with an equal share of them. Inputs, weights and routes all
-    come from the seed.
+    experts counts as several tokens here. Every rank comes with an equal share of them. Sizes that do not fit together
+    raise a ValueError, and failing ranks a RankError.
 
     Parameters
     ----------
@@ -80,21 +80,20 @@ def serve(
     bandwidth : float, optional
         Of an emulated link on which experts move, in bytes per ms: each rank is held until what it sent, or got, would
         be through. Default: the machine's own.
-    width, hidden, dtype
-        Of the experts; dtype is "float32", "float64", "bfloat16" or "float16", or torch's.
+    width, hidden : int
+        Of the experts.
+    dtype : str or torch.dtype
+        "float32", "float64", "bfloat16" or "float16".
     check : bool
         Compare the outputs of each window's last step with those of one process that holds all experts.
-    device, timeout, cancel
-        As in :class:`pipelab.Ranks` and its `run`.
+    device : str, optional
+        As in :class:`pipelab.Ranks`.
+    seed : int
+        Of inputs, weights and routes.
     progress : function, optional
         Called with a Progress, at most ten times a second.
-
-    Raises
-    ------
-    ValueError
-        For wrong loads, and for sizes that do not fit together.
-    RankError
-        If ranks fail.
+    cancel, timeout : Event, float
+        As in :meth:`pipelab.Ranks.run`.
 
     Examples
     --------

@@ -69,17 +69,7 @@ def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
     layers : sequence of PlacedExperts
         All layers of one plan, in the same order on all ranks.
     plan : Plan
-        The new plan.
-
-    Returns
-    -------
-    Migration
-        What came and went, in slots and bytes, and the seconds that it took.
-
-    Raises
-    ------
-    ValueError
-        For a plan of other sizes, or one that differs from rank to rank.
+        The new plan. One of other sizes, or one that differs from rank to rank, raises a ValueError.
 
     Examples
     --------

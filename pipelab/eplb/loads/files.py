@@ -19,13 +19,7 @@ def read_load(path: str | Path) -> np.ndarray:
     path : str or Path
         .csv: a line per layer, a number per expert; a first line without numbers is skipped. .npy: an array.
         .json: a list of lists of numbers, or an object that has it as "load", such as a plan's.
-
-    Raises
-    ------
-    ValueError
-        For another ending, and for a file that does not hold loads; it says where.
-    OSError
-        For a file that cannot be read.
+        Another ending, and a file that does not hold loads, raise a ValueError that says where.
 
     Examples
     --------

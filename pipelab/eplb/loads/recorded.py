@@ -61,9 +61,12 @@ class RecordedLoads:
 
 
 def recorded_loads(balance: str = "none") -> RecordedLoads:
-    """The recording of a training with this balance: "none", "auxiliary" or "bias"; ValueError for another.
+    """The recording of a training. It is read from data/expert_loads; the README there says how it was made.
 
-    It is read from data/expert_loads/*.csv; the README there says how these files were made.
+    Parameters
+    ----------
+    balance : {"none", "auxiliary", "bias"}
+        How the training kept loads even; another value raises a ValueError.
 
     Examples
     --------

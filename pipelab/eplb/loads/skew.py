@@ -10,7 +10,12 @@ from ..sizes import as_array
 
 
 def skew(load: Any) -> np.ndarray:
-    """The busiest expert's load / the mean: [..., experts] -> [...]. 1 is even; the number of experts is all on one.
+    """The busiest expert's load / the mean: 1 if loads are even, the number of experts if one gets everything.
+
+    Parameters
+    ----------
+    load : array [..., experts]
+        The result is an array [...].
 
     Examples
     --------
@@ -23,7 +28,14 @@ def skew(load: Any) -> np.ndarray:
 
 
 def dead(load: Any, below: float = 0.05) -> np.ndarray:
-    """Is each expert's load less than this share of the mean? [..., experts] -> bool, the same shape.
+    """Which experts get next to nothing: a bool for each.
+
+    Parameters
+    ----------
+    load : array [..., experts]
+        The result has the same shape.
+    below : float
+        An expert is dead if its load is less than this share of the mean.
 
     Examples
     --------

@@ -1,9 +1,4 @@
-"""Synthetic: loads made by rule, from a seed. Real loads are less regular; compare with `recorded_loads`.
-
-Every function returns loads [layers, experts] (`drifting`: [windows, layers, experts]) whose mean is 1. Given `tokens`,
-they are whole numbers that add up to so many per layer, drawn at random in those proportions. A number of layers,
-experts or tokens that cannot be, or a negative parameter, raises a ValueError.
-"""
+"""Synthetic: loads made by rule, from a seed. Real loads are less regular; compare with `recorded_loads`."""
 
 from __future__ import annotations
 
@@ -14,6 +9,17 @@ from ..sizes import whole
 
 def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
     """Loads [layers, experts] by Zipf's law: the i-th heaviest expert's goes as i ** -exponent, in a random order.
+
+    Parameters
+    ----------
+    layers, experts : int
+        The shape. A number that cannot be raises a ValueError.
+    exponent : float
+        0 or more; 0 makes all loads equal.
+    seed : int
+        Of the random order, and of the tokens.
+    tokens : int, optional
+        Draw that many tokens per layer in these proportions. Default: loads are floats with a mean of 1.
 
     Examples
     --------
@@ -27,7 +33,16 @@ def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens:
 
 
 def lognormal(layers: int, experts: int, sigma: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
-    """Loads [layers, experts] whose logarithms are normal, with standard deviation sigma.
+    """Loads [layers, experts] whose logarithms are normal.
+
+    Parameters
+    ----------
+    layers, experts : int
+        The shape.
+    sigma : float
+        The standard deviation of the logarithms.
+    seed, tokens : int
+        As in `zipf`.
 
     Examples
     --------
@@ -42,6 +57,13 @@ def lognormal(layers: int, experts: int, sigma: float = 1.0, *, seed: int, token
 
 def one_hot(layers: int, experts: int, *, seed: int, tokens: int | None = None) -> np.ndarray:
     """Loads [layers, experts] where one expert of each layer gets everything.
+
+    Parameters
+    ----------
+    layers, experts : int
+        The shape.
+    seed, tokens : int
+        As in `zipf`.
 
     Examples
     --------
@@ -67,10 +89,14 @@ def drifting(
 
     Parameters
     ----------
+    windows, layers, experts : int
+        The shape.
     sigma : float
-        Standard deviation of the logarithms.
+        The standard deviation of the logarithms.
     correlation : float, 0 to 1
         Between the logarithms of an expert's loads in two successive windows. With 1 they stay the same.
+    seed, tokens : int
+        As in `zipf`.
 
     Examples
     --------
