@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from html import escape
+from itertools import combinations, pairwise
 from pathlib import Path
+from statistics import fmean
+from textwrap import wrap
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipelab"
@@ -119,69 +123,196 @@ def _arrows(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
         yield from ((room, each) for each in sorted(needed - through))
 
 
-def _floors(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Rooms by floor: each stands one above the highest that it imports."""
-    floor: dict[str, int] = {}
-    for room in TopologicalSorter(graph).static_order():
-        floor[room] = 1 + max((floor[each] for each in graph[room]), default=-1)
-    floors = [[room for room in MAY_IMPORT if floor.get(room) == number] for number in range(max(floor.values()) + 1)]
-    return [row for row in floors if row]
-
-
 def _summary(room: str) -> str:
-    """The first sentence of the room's docstring."""
-    path = modules()[room]
-    text = (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
-    return text.removesuffix(".").partition(". ")[0]
+    """What the room is: its docstring's first line up to a colon, or from there if that was but its name."""
+    text = (ast.get_docstring(ast.parse(modules()[room].read_text())) or "").partition("\n")[0]
+    name, _, what = re.split(r"\. |\.$", text)[0].partition(": ")
+    return (name if " " in name else what[:1].upper() + what[1:]).replace("->", "→")
 
 
+def packages(room: str) -> list[str]:
+    """Which large packages the room imports: numpy goes without saying where torch or matplotlib is there."""
+    found = set()
+    for module, path in modules().items():
+        if room_of(module) == room:
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and not node.level:
+                    names = [node.module or ""]
+                found |= {name.partition(".")[0] for name in names}
+    return sorted(found & {"ipywidgets", "matplotlib", "torch"}) or sorted(found & {"numpy"})
+
+
+# -- the picture: floors by imports, arrows led past the rooms between -------------------------------------------------
+
+#: A room, or a bend: where an arrow from one room to another passes a floor between them.
+Node = str | tuple[str, str, int]
+
+_BOX, _LANE, _SPACE = 188, 8, 18  # widths of a room, of an arrow that passes by, and what stays free between two
+_GAP, _EDGE = 40, 8
 _STYLE = """
-text { font: 13px system-ui, sans-serif; fill: #24292f } .name { font-weight: 600 } .what { font-size: 11px }
-rect { fill: #f3f6fa; stroke: #57606a } path { fill: none; stroke: #0072b2; stroke-opacity: .55; stroke-width: 1.4 }
-marker path { fill: #0072b2; fill-opacity: .8; stroke: none }
-@media (prefers-color-scheme: dark) { text { fill: #e6edf3 } rect { fill: #1c2330; stroke: #8b949e }
-path { stroke: #56b4e9 } marker path { fill: #56b4e9 } }
+text { font: 600 14px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
+.what { font-weight: 400; font-size: 11.5px } .with { font-weight: 400; font-size: 10.5px; fill: #59636e }
+rect { fill: #f3f5f8; stroke: #7a8794 } .torch { fill: #fdf1e7 } path { fill: none; stroke: #0072b2; stroke-width: 1.5 }
+marker path { fill: #0072b2; stroke: none }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 } .with { fill: #9198a1 } rect { fill: #1b222c; stroke: #6b7785 } .torch { fill: #2d2219 }
+  path { stroke: #56b4e9 } marker path { fill: #56b4e9; stroke: none }
+}
 """
-_WIDTH, _BOX, _HEIGHT, _GAP = 1180, 210, 62, 34
 
 
-def _wrapped(text: str, width: int = 34, lines: int = 2) -> list[str]:
-    rows = [""]
-    for word in text.split():
-        if len(rows[-1]) + len(word) > width:
-            rows.append("")
-        rows[-1] = f"{rows[-1]} {word}".strip()
-    return rows if len(rows) <= lines else [*rows[: lines - 1], rows[lines - 1] + " …"]
+def _floors(graph: Mapping[str, set[str]], arrows: list[tuple[str, str]]) -> dict[str, int]:
+    """Room -> its floor, above all that it imports; where it can choose, as near to more of its neighbours as it can."""
+    order = [*TopologicalSorter(graph).static_order()]
+    floor: dict[str, int] = {}
+    for room in order:
+        floor[room] = 1 + max((floor[each] for each in graph[room]), default=-1)
+    for room in reversed(order):  # those above it have chosen
+        above = [floor[user] for user, used in arrows if used == room]
+        if len(above) > sum(user == room for user, _ in arrows):
+            floor[room] = min(above) - 1
+    return floor
+
+
+def _chains(arrows: list[tuple[str, str]], floor: Mapping[str, int]) -> list[list[Node]]:
+    """Each arrow as the nodes that it leads through, from above."""
+    return [
+        [user, *((user, used, number) for number in range(floor[user] - 1, floor[used], -1)), used]
+        for user, used in arrows
+    ]
+
+
+def _crossings(rows: list[list[Node]], links: set[tuple[Node, Node]]) -> int:
+    place = {node: index for row in rows for index, node in enumerate(row)}
+    depth = {node: number for number, row in enumerate(rows) for node in row}
+    return sum(
+        depth[a] == depth[c] and (place[a] - place[c]) * (place[b] - place[d]) < 0
+        for (a, b), (c, d) in combinations(sorted(links, key=str), 2)
+    )
+
+
+def _ordered(rows: list[list[Node]], links: set[tuple[Node, Node]]) -> list[list[Node]]:
+    """The nodes of each floor from left to right, so that few arrows cross: each near the middle of its neighbours."""
+    near: dict[Node, list[Node]] = {node: [] for row in rows for node in row}
+    for above, below in sorted(links, key=str):
+        near[above].append(below)
+        near[below].append(above)
+    best, rows = rows, [list(row) for row in rows]
+    for sweep in range(24):
+        for number in range(len(rows)) if sweep % 2 else reversed(range(len(rows))):
+            other = number - 1 if sweep % 2 else number + 1
+            if 0 <= other < len(rows):
+                place = {node: index for index, node in enumerate(rows[other])}
+                middle = {
+                    node: fmean([place[each] for each in near[node] if each in place] or [index])
+                    for index, node in enumerate(rows[number])
+                }
+                rows[number].sort(key=middle.__getitem__)
+        if _crossings(rows, links) < _crossings(best, links):
+            best = [list(row) for row in rows]
+    return best
+
+
+def _apart(wanted: list[float], widths: list[float]) -> list[float]:
+    """Centres as near to those wanted as they can be, in their order, with space between (isotonic regression)."""
+    offsets = [0.0]
+    for left, right in pairwise(widths):
+        offsets.append(offsets[-1] + (left + right) / 2 + _SPACE)
+    blocks: list[list[float]] = []  # [sum, number] of those that touch
+    for centre, offset in zip(wanted, offsets, strict=True):
+        blocks.append([centre - offset, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, number = blocks.pop()
+            blocks[-1] = [blocks[-1][0] + total, blocks[-1][1] + number]
+    shifts = [total / number for total, number in blocks for _ in range(int(number))]
+    return [shift + offset for shift, offset in zip(shifts, offsets, strict=True)]
+
+
+def _centres(rows: list[list[Node]], chains: list[list[Node]]) -> dict[Node, float]:
+    """Node -> the middle of it: near what it is linked to, and arrows straight where they pass by."""
+    near: dict[Node, list[Node]] = {node: [] for row in rows for node in row}
+    for chain in chains:
+        for above, below in pairwise(chain):
+            near[above].append(below)
+            near[below].append(above)
+        for node in chain[1:-1]:
+            near[node] += chain[1:-1] * 30
+    centre: dict[Node, float] = dict.fromkeys(near, 0.0)
+    widths = {node: float(_BOX if isinstance(node, str) else _LANE) for node in near}
+    for sweep in range(200):
+        for row in rows if sweep % 2 else reversed(rows):
+            wanted = [fmean([*(centre[each] for each in near[node]), *[0.0] * isinstance(node, str)]) for node in row]
+            centre.update(zip(row, _apart(wanted, [widths[node] for node in row]), strict=True))
+    left = min(centre[node] - widths[node] / 2 for node in near)
+    return {node: round(x - left + _EDGE) for node, x in centre.items()}
+
+
+def _port(room: str, towards: Node, others: list[Node], x: Mapping[Node, float]) -> float:
+    """Where on a room's edge an arrow stands: beside those to its other neighbours, in the order of where they lead."""
+    order = sorted(others, key=lambda node: (x[node], str(node)))
+    return x[room] + 22 * (order.index(towards) - (len(order) - 1) / 2)
+
+
+def _text(room: str) -> list[str]:
+    return wrap(_summary(room), 28)
+
+
+def _box(room: str, lines: list[str], left: float, top: float, width: float, height: float) -> Iterator[str]:
+    """A room: its name, the large packages that it needs, what it is."""
+    needs = packages(room)
+    yield f'<rect class="{" ".join(needs)}" x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" rx="6"/>'
+    yield f'<text x="{left + 10:g}" y="{top + 20:g}">{room}</text>'
+    if needs:
+        where = f'x="{left + width - 10:g}" y="{top + 20:g}" text-anchor="end"'
+        yield f'<text class="with" {where}>{" · ".join(needs)}</text>'
+    for line, text in enumerate(lines):
+        yield f'<text class="what" x="{left + 10:g}" y="{top + 37 + 15 * line:g}">{escape(text)}</text>'
 
 
 def draw() -> str:
-    """The rooms and their imports as SVG: what stands higher imports what stands lower."""
+    """The rooms and their imports as SVG: what stands higher imports what stands lower, and all may use the table."""
     graph = {room: needed - {"table"} for room, needed in room_graph().items() if room != "table"}
-    floors = _floors(graph)
-    place: dict[str, tuple[float, float]] = {}
-    for number, row in enumerate(reversed(floors)):
-        step = _WIDTH / len(row)
-        for index, room in enumerate(row):
-            place[room] = (step * (index + 0.5) - _BOX / 2, 10 + number * (_HEIGHT + _GAP))
-    height = 20 + len(floors) * (_HEIGHT + _GAP)
+    arrows = sorted(_arrows(graph))
+    floor = _floors(graph, arrows)
+    chains = _chains(arrows, floor)
+    rows: list[list[Node]] = [[] for _ in range(max(floor.values()) + 1)]  # from the roof down
+    for room in MAY_IMPORT:
+        if room in floor:
+            rows[-1 - floor[room]].append(room)
+    for chain in chains:
+        for node in chain[1:-1]:
+            rows[-1 - node[2]].append(node)
+    rows = _ordered(rows, {link for chain in chains for link in pairwise(chain)})
+    x = _centres(rows, chains)
+    top, bottom, y = {}, {}, _EDGE
+    for row in rows:
+        height = 30 + 15 * max(len(_text(node)) for node in row if isinstance(node, str))
+        top |= dict.fromkeys(row, y)
+        bottom |= dict.fromkeys(row, y + height)
+        y += height + _GAP
+    width, y, ground = max(x[room] for room in floor) + _BOX // 2 + _EDGE, y - _GAP // 2, 45
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="The rooms of pipelab: what stands higher imports what stands lower">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + ground + _EDGE}" role="img" '
+        'aria-label="The rooms of pipelab: what stands higher imports what stands lower">',
         f"<style>{_STYLE}</style>",
         '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
         '<path d="M0 1L8 4L0 7z"/></marker></defs>',
     ]
-    for room, needed in _arrows(graph):
-        (x, y), (u, v) = place[room], place[needed]
-        x, y, u = x + _BOX / 2, y + _HEIGHT, u + _BOX / 2
-        bend = (v - y) / 2
-        curve = f"M{x:g} {y:g}C{x:g} {y + bend:g} {u:g} {v - bend:g} {u:g} {v:g}"
-        parts.append(f'<path d="{curve}" marker-end="url(#tip)"><title>{room} imports {needed}</title></path>')
-    for room, (x, y) in place.items():
-        parts.append(f'<rect x="{x:g}" y="{y:g}" width="{_BOX}" height="{_HEIGHT}" rx="6"/>')
-        parts.append(f'<text class="name" x="{x + 10:g}" y="{y + 20:g}">{room}</text>')
-        for line, text in enumerate(_wrapped(_summary(room))):
-            parts.append(f'<text class="what" x="{x + 10:g}" y="{y + 37 + 14 * line:g}">{escape(text)}</text>')
+    for chain in chains:
+        user, used = str(chain[0]), str(chain[-1])
+        points = [(_port(user, chain[1], [c[1] for c in chains if c[0] == user], x), bottom[user])]
+        for node in chain[1:-1]:
+            points += [(x[node], top[node]), (x[node], bottom[node])]
+        points.append((_port(used, chain[-2], [c[-2] for c in chains if c[-1] == used], x), top[used] - 1))
+        curve = f"M{points[0][0]:g} {points[0][1]:g}"
+        for (a, b), (c, d) in pairwise(points):
+            middle = (b + d) / 2
+            curve += f"V{d:g}" if a == c else f"C{a:g} {middle:g} {c:g} {middle:g} {c:g} {d:g}"
+        parts.append(f'<path d="{curve}" marker-end="url(#tip)"><title>{user} imports {used}</title></path>')
+    for room in floor:
+        parts += _box(room, _text(room), x[room] - _BOX // 2, top[room], _BOX, bottom[room] - top[room])
+    parts += _box("table", [f"{_summary('table')}. Every room may use it."], _EDGE, y, width - 2 * _EDGE, ground)
     return "\n".join([*parts, "</svg>", ""])
 
 
