@@ -163,7 +163,7 @@ marker path { fill: #0072b2; stroke: none }
 
 
 def _floors(graph: Mapping[str, set[str]], arrows: list[tuple[str, str]]) -> dict[str, int]:
-    """Room -> its floor, above all that it imports; where it can choose, as near to more of its neighbours as it can."""
+    """Room -> its floor, above all that it imports; where it can choose, near to where more of its arrows lead."""
     order = [*TopologicalSorter(graph).static_order()]
     floor: dict[str, int] = {}
     for room in order:
