@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...eplb import skew
 from .feedback import Feedback
+from .judge import in_a_line
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,7 @@ def check_bias(update: Update) -> Feedback:
                 return Feedback(False, "The bias does not yet move against the load", tuple(reasons))
         reached, alone = _steered(update), _steered(lambda bias, _: bias)
     except Exception as error:
-        return Feedback(False, "Your function fails", (f"{type(error).__name__}: {error}",))
+        return Feedback(False, "Your function fails", (in_a_line(error),))
     figures = f"a real router's busiest expert over the mean, after {_STEPS} steps: {reached:.2f}"
     if not reached < _EVEN:
         advice = (

@@ -82,7 +82,11 @@ class Called(Replies):
         try:
             return self._functions[question.function](*arguments)
         except Exception as error:
-            raise Refused(f"{type(error).__name__}: {error}") from error
+            raise Refused(in_a_line(error)) from error
+
+
+def in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _key(question: Question) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...eplb.sizes import as_array
 from ...ir import Action, Schedule, from_csv
-from .judge import Refused
+from .judge import Refused, in_a_line
 
 Builder = Callable[[int, int], Schedule | Iterable[Iterable[Action | str]]]
 
@@ -93,7 +93,7 @@ def _programs(answer: Any, ranks: int, expected: int) -> tuple[tuple[Action, ...
         try:
             programs = [list(program) if _is_list(program) else program for program in programs]
         except Exception as error:  # a generator's
-            raise Refused(f"{type(error).__name__}: {error}") from error
+            raise Refused(in_a_line(error)) from error
     if not isinstance(programs, list) or not all(isinstance(program, list) for program in programs):
         raise Refused(f"it returns {answer!r:.40}; one list of actions per rank is wanted")
     if len(programs) != ranks:
