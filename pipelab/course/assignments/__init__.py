@@ -20,20 +20,10 @@ ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in _ALL}
 
 
 def assignment(name: str) -> Assignment:
-    """The assignment of that name.
+    """The assignment of that name, or the ASSIGNMENT of a Python file of your own, such as course/week3.py.
 
-    Parameters
-    ----------
-    name : str
-        Of one in ASSIGNMENTS, or the path of a Python file that defines ASSIGNMENT, such as course/week3.py.
+    ValueError lists those that there are.
 
-    Raises
-    ------
-    ValueError
-        There is none; it lists those that there are.
-
-    Examples
-    --------
     >>> assignment("fill-the-bubbles").points
     10
     """

@@ -13,20 +13,10 @@ from ..isolation import Limits, Question
 class Test:
     """One line of the rubric.
 
-    Parameters
-    ----------
-    name : str
-        As students and instructors read it.
-    points : float
-        The most that it gives.
-    judge : function (replies) -> Judged
-        The share of the points, and why not all of them. It may raise Refused. A Judge has a face for notebooks, too.
-    hints : tuple of str
-        The first is given with --hints 1, all of them with --hints 2.
-    visibility : str
-        Gradescope's: visible, hidden, after_due_date, after_published.
-    real : bool
-        Whether it runs on real ranks.
+    judge: from the answers to the share of the points; it may raise Refused. A Judge has a face for notebooks, too.
+    hints: the first is given with --hints 1, all of them with --hints 2.
+    visibility: Gradescope's visible, hidden, after_due_date or after_published.
+    real: it runs on real ranks.
     """
 
     name: str
@@ -43,10 +33,8 @@ class Assignment:
 
     Parameters
     ----------
-    name : str
-        On the command line.
-    title : str
-        For people.
+    name, title : str
+        On the command line, and for people.
     version : int
         Goes up whenever a test changes, so that submissions are graded again.
     files : mapping of str to sequence of str
@@ -56,7 +44,7 @@ class Assignment:
     tests : tuple of Test
         The rubric.
     table : str
-        A function (ranks, microbatches) -> actions per rank for which a CSV table may stand.
+        A function (ranks, microbatches) -> actions per rank, for which a CSV table may stand.
     figures : function (replies) -> mapping of str to float, optional
         What stands on the leaderboard.
     limits : Limits

@@ -19,7 +19,7 @@ from .pipeline import Pipeline
 #: The cluster: so many pipeline ranks, micro-batches in a step, and costs, in ms, of a rank's share of the model.
 RANKS, MICROBATCHES = CLUSTER = (8, 24)
 COSTS = Costs.deepseek_v3()
-#: Loads of 64 experts in 8 layers, to be served by 16 GPUs with room for 80 copies.
+#: Loads of 64 experts in 8 layers, to be served by 16 GPUs with room for 80 replicas.
 LOADS = (BalancerCase(lognormal(4, 64, 1.0, seed=10), 80, 16), BalancerCase(zipf(4, 64, 1.2, seed=11), 80, 16))
 
 _OPEN = Pipeline("my_schedule", like="dualpipe", sizes=(CLUSTER, (4, 8)), free=True)
@@ -129,7 +129,7 @@ ASSIGNMENT = Assignment(
             Judge([None], _balanced),
             (
                 "how much better could it be? Plan.attainable says it",
-                "after packing, swap copies between the busiest GPU and others while that helps",
+                "after packing, swap replicas between the busiest GPU and others while that helps",
             ),
         ),
     ),

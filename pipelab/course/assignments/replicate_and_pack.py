@@ -1,4 +1,4 @@
-"""Replicate and pack: which experts get copies, which GPU holds which, and both together as a balancer."""
+"""Replicate and pack: which experts get replicas, which GPU holds which, and both together as a balancer."""
 
 from ...eplb import lognormal, zipf
 from ..checks.balancer_check import BalancerCase, balanced_plans, stumbling_cases, valid_plans
@@ -16,7 +16,7 @@ _CASES = [*stumbling_cases(_LOADS[0]), *_LOADS]
 ASSIGNMENT = Assignment(
     name="replicate-and-pack",
     title="Replicate and pack",
-    version=1,
+    version=2,
     files={
         "balancer.py": (
             "my_replicate(load, replicas)",
@@ -31,12 +31,12 @@ ASSIGNMENT = Assignment(
     ),
     tests=(
         Test(
-            "my_replicate gives the next copy to the heaviest",
+            "my_replicate gives the next replica to the heaviest",
             3,
             REPLICATE,
             (
-                "an expert's copies share its load: with k copies each has load / k",
-                "start with one copy each; then, once per replica that is left, add one where load / copies is largest",
+                "an expert's replicas share its load: with k of them each has load / k",
+                "start with one replica each; then add one where load / replicas is largest, until all are given away",
             ),
         ),
         Test(
@@ -62,8 +62,8 @@ ASSIGNMENT = Assignment(
             2,
             balanced_plans(_LOADS),
             (
-                "replicate, then pack the copies, layer by layer",
-                "what is packed are replicas, each with its share of its expert's load",
+                "replicate, then pack the replicas, layer by layer",
+                "each replica weighs its share of its expert's load",
             ),
         ),
     ),

@@ -77,12 +77,7 @@ def plan_of(fn: Balancer, load: Any, replicas: int, gpus: int, nodes: int = 1, g
 
 
 def check_balancer(
-    fn: Balancer,
-    load: Any = None,
-    replicas: int = 40,
-    gpus: int = 8,
-    nodes: int = 1,
-    groups: int = 1,
+    fn: Balancer, load: Any = None, replicas: int = 40, gpus: int = 8, nodes: int = 1, groups: int = 1
 ) -> Feedback:
     """Check that every plan of a student's balancer is valid, and that they are better than the greedy's on average.
 
@@ -120,22 +115,19 @@ def check_balancer(
     return Feedback(False, title, (figures, _what_is_in_the_way(mine)))
 
 
-# -- judges ------------------------------------------------------------------------------------------------------------
-
-
 def stumbling_cases(like: BalancerCase) -> list[BalancerCase]:
     """Loads on which a balancer may stumble: small ones if groups play no part, then some of the same sizes."""
     experts, small = like.load.shape[1], list[BalancerCase]()
     if Sizes(len(like.load), experts, *like[1:]).parts == 1:
-        for row, replicas, gpus in (
+        rows = (
             ([3, 1], 2, 2),
             ([3, 1], 4, 2),
             ([0, 0, 0], 4, 2),
             ([0, 7, 0], 4, 2),
             ([2, 2, 2], 6, 3),
             ([5, 1, 1, 1], 8, 4),
-            ([4, 2], 2, 1),
-        ):
+        )
+        for row, replicas, gpus in (*rows, ([4, 2], 2, 1)):
             small.append(BalancerCase(np.array([row], dtype=float), replicas, gpus))
     same = np.zeros(experts), np.eye(experts)[0], np.ones(experts)
     return small + [like._replace(load=row[None]) for row in same]
@@ -171,9 +163,6 @@ def plan(replies: Replies, case: BalancerCase) -> Plan:
     return replies.once("plan", case.question, lambda answer: _plan(answer, case))
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
 def _plan(answer: Any, case: BalancerCase) -> Plan:
     layers, experts = case.load.shape
     sizes = Sizes(layers, experts, *case[1:])
@@ -205,7 +194,7 @@ def _check_layer(row: np.ndarray, layer: int, sizes: Sizes) -> None:
     if beyond := [each for each in row.tolist() if not 0 <= each < sizes.experts]:
         raise Refused(f"layer {layer} has expert {beyond[0]}; experts are 0 to {sizes.experts - 1}")
     if lost := sorted({*range(sizes.experts)} - {*row.tolist()}):
-        raise Refused(f"layer {layer} has no copy of expert {lost[0]} ({len(lost)} such): its tokens are lost")
+        raise Refused(f"layer {layer} has no replica of expert {lost[0]} ({len(lost)} such): its tokens are lost")
     if sizes.parts > 1:
         _check_groups(row, layer, sizes)
 
@@ -227,9 +216,9 @@ def _what_is_in_the_way(plan: Plan) -> str:
     loads, slots = plan.gpu_load[layer], plan.slot_load[layer].reshape(plan.sizes.gpus, -1)
     busiest, lightest = int(loads.argmax()), int(loads.argmin())
     expert = int(plan.physical_to_logical[layer].reshape(plan.sizes.gpus, -1)[busiest, slots[busiest].argmax()])
-    copies, weight = int(plan.replica_count[layer, expert]), float(slots[busiest].max())
+    replicas, weight = int(plan.replica_count[layer, expert]), float(slots[busiest].max())
     return (
         f"layer {layer} is the farthest from what is possible: GPU {busiest} has {loads[busiest]:.4g}, GPU {lightest} "
         f"{loads[lightest]:.4g}, and the mean is {loads.mean():.4g}; the heaviest on GPU {busiest} is expert {expert}, "
-        f"{copies} {'copy' if copies == 1 else 'copies'} of {weight:.4g}"
+        f"{counted(replicas, 'replica')} of {weight:.4g}"
     )

@@ -26,15 +26,7 @@ class Refused(ValueError):
 
 
 class Judged(NamedTuple):
-    """What an answer is worth.
-
-    Parameters
-    ----------
-    share : float
-        Of a test's points, 0 to 1.
-    reasons : tuple of str
-        Why it is not all of them; else what is worth knowing.
-    """
+    """What an answer is worth: a share of the points, 0 to 1, and why not all of them; else what is worth knowing."""
 
     share: float
     reasons: tuple[str, ...] = ()
@@ -97,19 +89,11 @@ def _key(question: Question) -> tuple[str, str]:
 class Judge(Generic[Case]):
     """A question in several cases. Each case has an equal share of the points.
 
-    Parameters
-    ----------
-    cases : sequence
-        In the order in which they are tried; put those that are easy to read first.
-    verdict : function (replies, case) -> Judged
-        It may raise Refused.
-    parts : function (case) -> tuple of str
-        The case in words, such as ("4 ranks", "8 micro-batches"). Needed unless there is one case only.
-    wrong : str
-        What the notebook says of an answer that loses points.
+    cases: in the order in which they are tried, those that are easy to read first.
+    verdict: (replies, case) -> Judged; it may raise Refused.
+    parts: the case in words, such as ("4 ranks", "8 micro-batches"). Needed unless there is one case only.
+    wrong: what the notebook says of an answer that loses points.
 
-    Examples
-    --------
     >>> doubled = Question("file.py", "double", (3,))
     >>> judge = Judge([6], lambda replies, right: Judged(float(replies[doubled] == right), ("2·3 = 6",)))
     >>> judge(Replies([doubled], [Answer(5)]))
@@ -143,16 +127,9 @@ class Judge(Generic[Case]):
         return Judged(share, tuple(f"{place}: {reason}" for reason, place in where.items()))
 
     def feedback(self, replies: Replies, right: Feedback, *others: Judge[Case]) -> Feedback:
-        """The notebook's face: what is said of the first case that loses points.
+        """The notebook's face: what is said of the first case that loses points; else `right`, with the last reasons.
 
-        Parameters
-        ----------
-        replies : Replies
-            Mostly Called: answers that are computed here, as they are needed.
-        right : Feedback
-            What is said where all points are reached; without reasons it gets those of the last case.
-        others : Judge
-            Further questions in the same cases. They count only where the earlier ones are answered.
+        The others are further questions in the same cases. They count only where the earlier ones are answered.
         """
         told: tuple[str, ...] = ()
         for case in self.cases:

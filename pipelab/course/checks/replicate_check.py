@@ -1,4 +1,4 @@
-"""Replicate check: does a student's function give the next copy to the expert whose copies are the heaviest?"""
+"""Replicate check: does a student's function give the next replica to the expert whose replicas are the heaviest?"""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ LARGER = [8, 3, 9, 4, 1, 7, 2, 5, 6, 3, 12, 5]  # what small examples may let pa
 
 
 def check_replicate(fn: Callable[[list[int], int], Sequence[int]]) -> Feedback:
-    """Check that every further copy goes to the expert whose copies are the heaviest at that moment.
+    """Check that every further replica goes to the expert whose replicas are the heaviest at that moment.
 
     Parameters
     ----------
-    fn : function (load, replicas) -> copies of each expert
-        load: whole numbers, one per expert. replicas: copies in all, at least one each. Where several experts are
+    fn : function (load, replicas) -> the number of replicas of each expert
+        load: whole numbers, one per expert. replicas: how many in all, at least one each. Where several experts are
         equally heavy, any of them may be next.
 
     Examples
     --------
     >>> check_replicate(lambda load, replicas: [1 + replicas - len(load)] + [1] * (len(load) - 1))
     ✗ Not right yet, with load [1, 2] and 3 replicas
-      - your copies are [2, 1]
-      - expert 0 got its last copy when each of its copies had 1; each of expert 1's still has 2
+      - your replicas are [2, 1]
+      - expert 0 got its last replica when each of its replicas had 1; each of expert 1's still has 2
     """
     tried = (f"checked on {len(REPLICATE.cases)} loads",)
-    right = Feedback(True, "Right: no other copies make the heaviest copy lighter", tried)
+    right = Feedback(True, "Right: no other replicas make the heaviest one lighter", tried)
     return REPLICATE.feedback(Called({"my_replicate": fn}), right)
 
 
@@ -38,12 +38,12 @@ def replicate_question(case: tuple[list[int], int]) -> Question:
     return Question("balancer.py", "my_replicate", case)
 
 
-def _copies(replies: Replies, case: tuple[list[int], int]) -> Judged:
+def _verdict(replies: Replies, case: tuple[list[int], int]) -> Judged:
     load, replicas = case
     answer = replies[replicate_question(case)]
-    copies = whole_numbers(answer, len(load), "your function", "copies of each expert", "experts")
-    reasons = _wrong_copies(copies, load, replicas)
-    return Judged(not reasons, (f"your copies are {copies}", *reasons) if reasons else ())
+    given = whole_numbers(answer, len(load), "your function", "replicas of each expert", "experts")
+    reasons = _wrong_replicas(given, load, replicas)
+    return Judged(not reasons, (f"your replicas are {given}", *reasons) if reasons else ())
 
 
 def replication_cases() -> Iterator[tuple[list[int], int]]:
@@ -67,23 +67,23 @@ def combinations_of(numbers: tuple[int, ...], length: int) -> Iterator[tuple[int
             yield (0,) * zeros + others
 
 
-def _wrong_copies(copies: list[int], load: list[int], replicas: int) -> list[str]:
-    if without := [expert for expert, count in enumerate(copies) if count < 1]:
-        return [f"expert {without[0]} has {copies[without[0]]}: every expert needs a copy"]
-    if sum(copies) != replicas:
-        return [f"they are {sum(copies)} in all; {replicas} are wanted"]
-    # In exact numbers: load / (copies - 1) was each one's weight before its last copy, which was then the heaviest.
-    heaviest = max(range(len(load)), key=lambda expert: load[expert] / copies[expert])
-    for expert, count in enumerate(copies):
-        if count > 1 and load[expert] * copies[heaviest] < load[heaviest] * (count - 1):
-            before, now = load[expert] / (count - 1), load[heaviest] / copies[heaviest]
+def _wrong_replicas(given: list[int], load: list[int], replicas: int) -> list[str]:
+    if without := [expert for expert, count in enumerate(given) if count < 1]:
+        return [f"expert {without[0]} has {given[without[0]]}: every expert needs a replica"]
+    if sum(given) != replicas:
+        return [f"they are {sum(given)} in all; {replicas} are wanted"]
+    # In exact numbers: load / (given - 1) was each one's weight before its last replica, which was then the heaviest.
+    heaviest = max(range(len(load)), key=lambda expert: load[expert] / given[expert])
+    for expert, count in enumerate(given):
+        if count > 1 and load[expert] * given[heaviest] < load[heaviest] * (count - 1):
+            before, now = load[expert] / (count - 1), load[heaviest] / given[heaviest]
             return [
-                f"expert {expert} got its last copy when each of its copies had {before:g}; "
+                f"expert {expert} got its last replica when each of its replicas had {before:g}; "
                 f"each of expert {heaviest}'s still has {now:g}"
             ]
     return []
 
 
 REPLICATE: Judge[tuple[list[int], int]] = Judge(
-    tuple(replication_cases()), _copies, lambda case: (f"load {case[0]}", f"{case[1]} replicas")
+    tuple(replication_cases()), _verdict, lambda case: (f"load {case[0]}", f"{case[1]} replicas")
 )

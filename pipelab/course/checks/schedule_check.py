@@ -61,20 +61,9 @@ def check_schedule(
 
 @dataclass(frozen=True)
 class ScheduleQuestion:
-    """A function (ranks, microbatches) -> one list of actions per rank, to be compared with a named schedule.
+    """A function (ranks, microbatches) -> one list of actions per rank, to be compared with the schedule named `like`.
 
-    Parameters
-    ----------
-    function : str
-        Its name.
-    like : str
-        The schedule to compare with.
-    sizes : sequence of (ranks, microbatches)
-        What it is called with.
-    file : str
-        The file of a submission in which it is.
-    free : bool
-        Whether it may lay its stages on the ranks in another way than that schedule.
+    free: whether it may lay its stages on the ranks in another way than that schedule.
     """
 
     function: str

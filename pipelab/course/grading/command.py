@@ -24,23 +24,21 @@ A submission's code runs in a process of its own, with limits, on a copy of its 
 judged here. That keeps mistakes away, but it is NOT A SECURITY SANDBOX: the code can do what you can do. Grade what you
 don't trust in a container; docs/instructors.md has the line."""
 
+_CLEAR = "\r\x1b[K"  # a terminal's line
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="a file, its folder, or a folder of such")
+    add = parser.add_argument
+    add("submission", type=Path, metavar="SUBMISSION", help="a file, its folder, or a folder of such")
     known = f"{', '.join(ASSIGNMENTS)}, or a .py file that defines ASSIGNMENT"
-    parser.add_argument("--assignment", required=True, metavar="NAME", help=known)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="PATH",
-        help="results.json for Gradescope; of a folder of submissions: a folder of them",
-    )
-    parser.add_argument("--hints", type=int, choices=[0, 1, 2], default=0, help="how much help with lost points (0)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="for all of a submission's code (default 10)")
-    parser.add_argument("--again", action="store_true", help="grade also what is graded in --out already")
-    parser.add_argument("--leaderboard", type=Path, metavar="FILE", help="add the figures to this file, and print it")
-    parser.add_argument("--json", action="store_true", help="print Gradescope's JSON instead of a table")
+    add("--assignment", required=True, metavar="NAME", help=known)
+    add("--out", type=Path, metavar="PATH", help="results.json for Gradescope; for a folder: a folder of such")
+    add("--hints", type=int, choices=[0, 1, 2], default=0, help="how much help with lost points (0)")
+    add("--seconds", type=float, metavar="S", help="for all of a submission's code (default 10)")
+    add("--again", action="store_true", help="grade also what is graded in --out already")
+    add("--leaderboard", type=Path, metavar="FILE", help="add the figures to this file, and print it")
+    add("--json", action="store_true", help="print Gradescope's JSON instead of a table")
 
 
 def do_grade(options: argparse.Namespace) -> int:
@@ -69,19 +67,18 @@ def _folder(options: argparse.Namespace, wanted: Assignment, limits: Limits | No
         raise ValueError("a folder of submissions needs --out FOLDER for their results")
     if options.out.is_file():
         raise ValueError(f"{options.out} is a file; a folder of submissions needs a folder for their results")
-    show = _Progress()
+    passed_on = {"hints": options.hints, "limits": limits, "again": options.again}
     try:
-        return grade_folder(
-            options.submission,
-            wanted,
-            options.out,
-            hints=options.hints,
-            limits=limits,
-            again=options.again,
-            progress=show,
-        )
+        return grade_folder(options.submission, wanted, options.out, **passed_on, progress=_tell)
     finally:
-        show.clear()
+        print(_CLEAR * sys.stderr.isatty(), end="", file=sys.stderr, flush=True)
+
+
+def _tell(done: Done) -> None:
+    """One line on the terminal that says how far it is; elsewhere, one line for each submission."""
+    terminal = sys.stderr.isatty()
+    line = f"{done.done}/{done.total}  {done.graded.name}: {done.graded.score:g}{' (as before)' * done.known}"
+    print(_CLEAR * terminal + line, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
 
 def _print(options: argparse.Namespace, all_graded: list[GradedSubmission], single: bool) -> None:
@@ -102,23 +99,6 @@ def _print(options: argparse.Namespace, all_graded: list[GradedSubmission], sing
             board.add_grade(each)
         if not options.json:
             print(board)
-
-
-class _Progress:
-    """One line on the terminal that says how far it is; elsewhere, one line for each submission."""
-
-    def __init__(self) -> None:
-        self.terminal = sys.stderr.isatty()
-
-    def __call__(self, done: Done) -> None:
-        known = " (as before)" if done.known else ""
-        line = f"{done.done}/{done.total}  {done.graded.name}: {done.graded.score:g}{known}"
-        end = "" if self.terminal else "\n"
-        print(("\r\x1b[K" if self.terminal else "") + line, end=end, file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self.terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _positive(seconds: float) -> float:

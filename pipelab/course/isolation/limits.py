@@ -44,18 +44,15 @@ def foul_of(verdict: Mapping[str, Any], limits: Limits) -> str:
     """Why none of its answers count; empty if they do."""
     if not verdict:
         return "your code stopped or ended the process that watches it, or the system did"
-    beyond = verdict.get("beyond")
-    if beyond == "printed":
-        return f"your code printed more than {limits.printed_bytes / MB:g} MB"
-    if beyond == "answered":
-        return f"your code returned more than {limits.answer_bytes / MB:g} MB"
-    if beyond == "processes":
-        return f"your code started more than {limits.processes} processes; they were ended"
-    if beyond == "memory":
-        return f"your code took more than {limits.memory_bytes / MB:g} MB of memory"
-    if beyond is None and (left := verdict.get("left")):
-        return f"your code left {left} {'process' if left == 1 else 'processes'} running, which had to be ended"
-    return ""
+    left = verdict.get("left")
+    foul = {
+        "printed": f"printed more than {limits.printed_bytes / MB:g} MB",
+        "answered": f"returned more than {limits.answer_bytes / MB:g} MB",
+        "processes": f"started more than {limits.processes} processes; they were ended",
+        "memory": f"took more than {limits.memory_bytes / MB:g} MB of memory",
+        None: f"left {left} process{'es' * (left != 1)} running, which had to be ended" if left else "",
+    }.get(verdict.get("beyond"))
+    return f"your code {foul}" if foul else ""
 
 
 def why_unanswered(verdict: Mapping[str, Any], limits: Limits) -> str:

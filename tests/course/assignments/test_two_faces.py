@@ -123,7 +123,7 @@ LESSONS: dict[str, tuple[str, Callable[[dict[str, Any]], Feedback], list[int]]] 
     "03": ("gpipe-and-1f1b", lambda f: check_schedule(f["my_1f1b"], like="1f1b", memory=True), [3, 4, 5]),
     "05": ("fill-the-bubbles", lambda f: check_schedule(f["my_schedule"], like="zb-h1", memory=True), [0, 1, 2]),
     "07": ("overlap-order", lambda f: check_order(f["my_order"](), EVEN), [0, 1]),
-    "13, copies": ("replicate-and-pack", lambda f: check_replicate(f["my_replicate"]), [0]),
+    "13, replicas": ("replicate-and-pack", lambda f: check_replicate(f["my_replicate"]), [0]),
     "13, packing": ("replicate-and-pack", lambda f: check_pack(f["my_pack"]), [1]),
 }
 

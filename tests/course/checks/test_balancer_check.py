@@ -70,10 +70,10 @@ def test_replicate_by_the_rule_is_right(fn):
     ("fn", "said"),
     [
         (lambda load, replicas: [1] * len(load), "they are 2 in all; 3 are wanted"),
-        (lambda load, replicas: [0] * len(load), "expert 0 has 0: every expert needs a copy"),
+        (lambda load, replicas: [0] * len(load), "expert 0 has 0: every expert needs a replica"),
         (lambda load, replicas: [replicas], "your function has 1 entries"),
-        (lambda load, replicas: None, "your function returns None; return copies of each expert"),
-        (lambda load, replicas: replicas, "copies of each expert is wanted, as a list"),
+        (lambda load, replicas: None, "your function returns None; return replicas of each expert"),
+        (lambda load, replicas: replicas, "replicas of each expert is wanted, as a list"),
         (lambda load, replicas: [nan] * len(load), "entry 0 of your function is nan, which is no whole number"),
         (lambda load, replicas: [inf] * len(load), "is inf, which is no whole number"),
         (lambda load, replicas: ["1"] * len(load), "is '1', which is no whole number"),
@@ -89,13 +89,13 @@ def test_replicate_otherwise_is_told_why(fn, said):
     assert said in str(feedback)
 
 
-def test_copies_by_load_rather_than_by_load_per_copy():
+def test_replicas_by_load_rather_than_by_load_per_replica():
     """The heaviest expert gets them all: the classic mistake. The example is as small as can be."""
     feedback = check_replicate(lambda load, replicas: by_rule(load, replicas, lambda _, place: (load[place], -place)))
     assert feedback.title == "Not right yet, with load [1, 1] and 4 replicas"
     assert feedback.reasons == (
-        "your copies are [3, 1]",
-        "expert 0 got its last copy when each of its copies had 0.5; each of expert 1's still has 1",
+        "your replicas are [3, 1]",
+        "expert 0 got its last replica when each of its replicas had 0.5; each of expert 1's still has 1",
     )
 
 
@@ -212,7 +212,7 @@ def cyclic(load, replicas, *_):
         (lambda load, replicas, *_: [], "your answer has 0 rows; one per layer is wanted, 1"),
         (lambda load, replicas, *_: [[0]] * len(load), "a layer of your answer has 1 entries"),
         (lambda load, replicas, *_: [0] * len(load), "an expert for each slot is wanted, as a list"),
-        (lambda load, replicas, *_: np.zeros((len(load), replicas)), "layer 0 has no copy of expert 1"),
+        (lambda load, replicas, *_: np.zeros((len(load), replicas)), "layer 0 has no replica of expert 1"),
         (lambda load, replicas, *_: np.full((len(load), replicas), nan), "entry 0 of a layer of your answer is nan"),
         (lambda load, replicas, *_: np.arange(1, replicas + 1)[None], "layer 0 has expert 2; experts are 0 to 1"),
         (lambda load, *_: 1 / 0, "ZeroDivisionError: division by zero"),
