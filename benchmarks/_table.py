@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pipelab.table import Table
+
 Row = dict[str, Any]
 
 
@@ -24,13 +26,4 @@ def show(options: argparse.Namespace, rows: Sequence[Row], note: str) -> None:
     if options.json:
         print(json.dumps({"note": note, "rows": list(rows)}))
         return
-    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        first, *rest = zip(line, widths, strict=True)
-        print("  ".join([f"{first[0]:<{first[1]}}", *(f"{text:>{width}}" for text, width in rest)]))
-    print(note)
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    print(Table(rows, notes=[note]))

@@ -138,22 +138,22 @@ class MoE(Segmented):
         group = self.group.data if self.group else None
         tokens = x.reshape(-1, x.shape[-1])
         routing = self.router(tokens)
-        way = dispatch_plan(routing.experts, self.router.num_experts, self.group)
-        self.loads += way.loads
+        plan = dispatch_plan(routing.experts, self.router.num_experts, self.group)
+        self.loads += plan.loads
         weights = routing.weights
-        if self.router.balance == "auxiliary" and way.tokens:
-            weights = self.router.with_auxiliary_loss(routing, way.loads, way.tokens)
+        if self.router.balance == "auxiliary" and plan.tokens:
+            weights = self.router.with_auxiliary_loss(routing, plan.loads, plan.tokens)
 
         rows, weights, tokens = yield Exchange(
-            "dispatch", tokens[way.row_of], way.send, way.receive, group, carry=(weights, tokens), phase=before
+            "dispatch", tokens[plan.row_of], plan.send, plan.receive, group, carry=(weights, tokens), phase=before
         )
-        outputs = self._experts(rows[way.by_expert], way.rows)[way.back]
+        outputs = self._experts(rows[plan.by_expert], plan.rows)[plan.back]
         shared = self.shared(tokens) if self.shared is not None else torch.zeros_like(tokens)
 
         rows, weights, shared = yield Exchange(
-            "combine", outputs, way.receive, way.send, group, carry=(weights, shared), phase="experts"
+            "combine", outputs, plan.receive, plan.send, group, carry=(weights, shared), phase="experts"
         )
-        chosen = rows[way.place_of].view(*weights.shape, x.shape[-1])  # [tokens, top_k, width]
+        chosen = rows[plan.place_of].view(*weights.shape, x.shape[-1])  # [tokens, top_k, width]
         return (shared + (weights.unsqueeze(-1) * chosen).sum(1)).view(x.shape)
 
     def _experts(self, rows: Tensor, counts: list[int]) -> Tensor:

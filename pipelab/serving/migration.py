@@ -86,9 +86,10 @@ def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
     layers[0].require_agreement(plan)
     slots = received = sent = 0
     for layer in layers:
-        mine = [move for move in moves if move.layer == layer.layer]
-        here = {move.slot: layer.weights_of(move.source) for move in mine if _way(move, plan) == (layer.rank,) * 2}
-        outgoing, there = _exchanged(layer, [move for move in mine if len({*_way(move, plan)}) == 2], plan)
+        # In one order on all ranks: what a rank sends comes in the order in which it is expected.
+        mine = sorted((*_ranks_of(move, plan), move) for move in moves if move.layer == layer.layer)
+        here = {move.slot: layer.weights_of(move.source) for *ranks, move in mine if ranks == [layer.rank] * 2}
+        outgoing, there = _exchanged(layer, [each for each in mine if each[0] != each[1]])
         for slot, weights in {**here, **there}.items():
             layer.take(slot, weights)
         layer.place(plan)
@@ -97,22 +98,21 @@ def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
     return Migration(slots, received, sent, time.monotonic() - began)
 
 
-def _way(move: Transfer, plan: Plan) -> tuple[int, int]:
-    """(from rank, to rank)"""
+def _ranks_of(move: Transfer, plan: Plan) -> tuple[int, int]:
+    """(from, to)"""
     return move.source // plan.sizes.slots, move.slot // plan.sizes.slots
 
 
-def _exchanged(layer: PlacedExperts, between: list[Transfer], plan: Plan) -> tuple[int, dict[int, torch.Tensor]]:
-    """One layer's transfers between ranks: (bytes that this rank sent, the weights for each of its slots)."""
+def _exchanged(layer: PlacedExperts, between: list[tuple[int, int, Transfer]]) -> tuple[int, dict[int, torch.Tensor]]:
+    """Let weights travel, by (from rank, to rank, what): (bytes that this rank sent, the weights for each of its slots)."""
     if not between:
         return 0, {}
-    # All ranks sort alike, so rows come in the order in which they are expected.
-    ordered = sorted(between, key=lambda move: (*_way(move, plan), move.slot))
-    outgoing = [move for move in ordered if _way(move, plan)[0] == layer.rank]
-    incoming = [move for move in ordered if _way(move, plan)[1] == layer.rank]
-    to = [sum(_way(move, plan)[1] == rank for move in outgoing) for rank in range(layer.size)]
-    of = [sum(_way(move, plan)[0] == rank for move in incoming) for rank in range(layer.size)]
+    outgoing = [(to, move.source) for of, to, move in between if of == layer.rank]
+    incoming = [(of, move.slot) for of, to, move in between if to == layer.rank]
+    send, receive = (
+        [sum(other == rank for other, _ in each) for rank in range(layer.size)] for each in (outgoing, incoming)
+    )
     none = layer.weights_of(layer.first)[None, :][:0]
-    rows = torch.cat([none, *(layer.weights_of(move.source)[None, :] for move in outgoing)])
-    arrived = exchange(rows, to, of, layer.group)
-    return rows.nbytes, {move.slot: weights for move, weights in zip(incoming, arrived, strict=True)}
+    rows = torch.cat([none, *(layer.weights_of(source)[None, :] for _, source in outgoing)])
+    arrived = exchange(rows, send, receive, layer.group)
+    return rows.nbytes, {slot: weights for (_, slot), weights in zip(incoming, arrived, strict=True)}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from ..eplb import Plan
-from ..moe import dispatch
+from ..moe.dispatch import DispatchPlan, count, dispatch_plan, gathered
 from ..runtime.grid import ExpertGroup
 
 
@@ -36,7 +36,7 @@ def choose_replicas(experts: Tensor, slots: Tensor, chosen: Tensor | None = None
     """
     flat = experts.flatten()
     if chosen is None:
-        chosen = dispatch.count(flat, len(slots))[None]
+        chosen = count(flat, len(slots))[None]
     before = chosen[:rank].sum(0)  # tokens of the ranks before this
     order = flat.argsort(stable=True)
     begins = chosen[rank].cumsum(0) - chosen[rank]
@@ -90,11 +90,11 @@ class PlacedExperts(nn.Module):
     --------
     >>> plan = Plan.from_map([[0, 1, 0]], load=[[2, 1]], gpus=1)
     >>> layer = PlacedExperts(lambda number: nn.Linear(4, 4), plan)
-    >>> layer(torch.zeros(5, 4), experts=torch.tensor([[0], [1], [0], [0], [1]])).shape, layer.way.rows
+    >>> layer(torch.zeros(5, 4), experts=torch.tensor([[0], [1], [0], [0], [1]])).shape, layer.dispatched.rows
     (torch.Size([5, 4]), [2, 2, 1])
     """
 
-    way: dispatch.DispatchPlan  # of the last tokens: how many each rank sent to each
+    dispatched: DispatchPlan  # of the last tokens
 
     def __init__(
         self, expert: Callable[[int], nn.Module], plan: Plan, layer: int = 0, group: ExpertGroup | None = None
@@ -128,13 +128,13 @@ class PlacedExperts(nn.Module):
     def forward(self, tokens: Tensor, experts: Tensor, weights: Tensor | None = None) -> Tensor:
         """Tokens [n, width], int64 experts [n, top_k] and weights of their outputs (default 1) -> [n, width]."""
         slots = self.slots.to(experts.device)
-        chosen = dispatch.gathered(dispatch.count(experts.flatten(), len(slots)), self.group)
+        chosen = gathered(count(experts.flatten(), len(slots)), self.group)
         replicas, sent = choose_replicas(experts, slots, chosen, self.rank), sent_to_slots(chosen, slots)
-        way = self.way = dispatch.dispatch_plan(replicas, self.plan.sizes.replicas, self.group, sent)
-        rows = exchange(tokens[way.row_of], way.send, way.receive, self.group)
-        outputs = self.compute(rows[way.by_expert], way.rows)[way.back]
-        rows = exchange(outputs, way.receive, way.send, self.group)
-        chosen = rows[way.place_of].view(*experts.shape, -1)
+        plan = self.dispatched = dispatch_plan(replicas, self.plan.sizes.replicas, self.group, sent)
+        rows = exchange(tokens[plan.row_of], plan.send, plan.receive, self.group)
+        outputs = self.compute(rows[plan.by_expert], plan.rows)[plan.back]
+        rows = exchange(outputs, plan.receive, plan.send, self.group)
+        chosen = rows[plan.place_of].view(*experts.shape, -1)
         return (chosen if weights is None else weights.unsqueeze(-1) * chosen).sum(1)
 
     def compute(self, rows: Tensor, counts: list[int]) -> Tensor:

@@ -108,7 +108,7 @@ class Server:
             report.wall.append([layer.took for layer in self.layers])
         self.ctx.at(f"window {window}, served", done=(window + 1) * self.job.steps)
         report.held, report.late = (sum(getattr(each, name) for each in self.layers) for name in ("held", "late"))
-        report.tokens = [sum(layer.way.rows) for layer in self.layers]
+        report.tokens = [sum(layer.dispatched.rows) for layer in self.layers]
         report.sent_bytes = sum(map(self._rows_to_others, self.layers)) * outputs[:1].nbytes
         if self.job.check:
             report.error = self._error(outputs, routes)
@@ -155,7 +155,7 @@ class Server:
 
     def _rows_to_others(self, layer: Watched) -> int:
         """Rows that this rank sends to others, in the dispatch and back in the combine."""
-        send, receive, rank = layer.way.send, layer.way.receive, self.ctx.rank
+        send, receive, rank = layer.dispatched.send, layer.dispatched.receive, self.ctx.rank
         return sum(send) - send[rank] + sum(receive) - receive[rank]
 
     def _error(self, outputs: Tensor, routes: Tensor) -> float | None:
@@ -179,4 +179,4 @@ class Server:
 def _experts_seen(layer: Watched) -> np.ndarray:
     """How many tokens each expert got from all ranks, in all its replicas: [experts]."""
     experts = layer.plan.physical_to_logical[layer.layer]
-    return np.bincount(experts, layer.way.loads.cpu().numpy(), layer.plan.sizes.experts)
+    return np.bincount(experts, layer.dispatched.loads.cpu().numpy(), layer.plan.sizes.experts)

@@ -1,4 +1,4 @@
-"""Plan: its figures, its bound, what moves, and its way out and in."""
+"""Plan: its figures, its bound, what moves, its text, and JSON."""
 
 from __future__ import annotations
 
@@ -146,3 +146,7 @@ class TestText:
         assert sorted(shown) == shown and set(shown) == set(np.argsort(plan.balancedness)[:8].tolist())
         assert lines[-2].split() == ["all", f"{plan.balancedness.mean():.4f}", f"{plan.attainable.mean():.4f}"]
         assert "of all 30" in lines[-1]
+
+    def test_figures_of_the_table_are_numbers(self, plan: Plan) -> None:
+        assert plan.table[0] == (0, 6 / 9, 1.0, 3, 9.0, 6.0, 3)
+        assert "<caption" in plan._repr_html_() and "6 experts as 8 replicas" in plan._repr_html_()

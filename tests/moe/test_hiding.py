@@ -35,6 +35,13 @@ def test_both_streams_are_there_and_held(held) -> None:
     assert 0 <= held.exposed <= held.communication
 
 
+def test_the_table_shows_what_was_measured_and_what_simulated(held) -> None:
+    times = (held.forward, held.backward, held.blocking, held.overlapped, held.exposed)
+    assert held.table.column("measured") == times
+    assert held.table.column("simulated")[:3] == (20, 28, 48)
+    assert str(held).endswith("outputs and gradients of both pairs: equal")
+
+
 def test_segments_of_rank_0_are_in_the_order_of_deepseeks_profile(held) -> None:
     comm = [f"{name}({direction})" for stream, name, direction, *_ in held.segments if stream == "comm"]
     assert comm == 2 * ["combine(B)", "dispatch(F)", "dispatch(B)", "combine(F)"]

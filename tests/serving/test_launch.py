@@ -53,7 +53,9 @@ def test_before_and_after(ranks: int, replicas: int) -> None:
     assert after.moved_bytes == plans[1].bytes_moved(plans[0], served.expert_bytes)
     assert (before.moved_slots, before.moved_bytes, before.moving) == (0, 0, 0)
     assert after.moving > 0
-    assert "DIFFER" not in str(served) and f"{after.moved_slots}" in str(served)
+    assert "DIFFER" not in str(served)
+    assert served.table.column("moved") == (0, after.moved_slots)
+    assert f"{after.balancedness:.3f}" in served._repr_html_()
 
 
 def test_float32() -> None:

@@ -71,7 +71,7 @@ def on_this_rank(ctx: Any, plans: list[Plan], count: int) -> list[tuple[Tensor, 
         with torch.no_grad():
             for number, layer in enumerate(layers):
                 x = x + layer(x, experts[number, own], weights[number, own])
-        found.append((x, moved, [layer.way.rows for layer in layers]))
+        found.append((x, moved, [layer.dispatched.rows for layer in layers]))
     return found
 
 
