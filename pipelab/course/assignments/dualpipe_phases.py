@@ -77,7 +77,7 @@ ASSIGNMENT = Assignment(
             _overlaps,
             (
                 "from the first gradient on, a rank has a forward of one direction and a backward of the other at once",
-                "write the steady phase as pairs, such as (0F7;3B2)OVERLAP_F_B; in the middle the first is none",
+                "write the steady phase as pairs, such as (0F7;3B2)OVERLAP_F_B; in the middle the first is not a pair",
             ),
         ),
         _DUALPIPE.fast(

@@ -11,7 +11,7 @@ _1F1B = Pipeline("my_1f1b", like="1f1b")
 
 
 def _all_forwards_first(replies: Replies, size: Size) -> Judged:
-    """GPipe's order, and not another one that is as fast."""
+    """It must be GPipe's order, not another one that is as fast."""
     kinds = ["".join(action.kind for action in program) for program in _GPIPE.schedule(replies, size).programs]
     late = [rank for rank, done in enumerate(kinds) if FORWARD in done.lstrip(FORWARD)]
     reasons = tuple(f"rank {rank} does a forward after a backward" for rank in late)

@@ -26,7 +26,7 @@ _OPEN = Pipeline("my_schedule", like="dualpipe", sizes=(CLUSTER, (4, 8)), free=T
 
 
 def costs(schedule: Schedule) -> Costs:
-    """Of the schedule's stages. More stages than ranks cut each rank's share in equal parts."""
+    """The costs of the schedule's stages. More stages than ranks cut each rank's share into equal parts."""
     parts, rest = divmod(schedule.num_stages, schedule.num_ranks)
     if rest:
         raise Refused(f"{schedule.num_stages} stages don't divide among {schedule.num_ranks} ranks evenly")
@@ -34,7 +34,7 @@ def costs(schedule: Schedule) -> Costs:
 
 
 def step(schedule: Schedule) -> Timeline:
-    """The schedule on the cluster, simulated."""
+    """A training step of the schedule on the cluster, simulated."""
     return simulate(schedule, costs(schedule))
 
 
@@ -49,7 +49,7 @@ def room() -> Fraction:
 
 
 def _fast(replies: Replies, _: None) -> Judged:
-    """Nothing for 1F1B's time, everything for DualPipe's."""
+    """No points for 1F1B's time, all of them for DualPipe's."""
     mine, slow, best = (
         float(step(each).makespan)
         for each in (_OPEN.valid(replies, CLUSTER), build("1f1b", *CLUSTER), build("dualpipe", *CLUSTER))
@@ -69,7 +69,7 @@ def _balancedness(replies: Replies) -> float:
 
 
 def _balanced(replies: Replies, _: None) -> Judged:
-    """Nothing for what does not look at the loads, everything for the refined policy's balance."""
+    """No points for a plan that ignores the loads, all of them for the refined policy's balance."""
     mine = _balancedness(replies)
     without, greedy, best = (
         sum(float(each.balancedness.mean()) for each in plans) / len(LOADS)
@@ -80,7 +80,7 @@ def _balanced(replies: Replies, _: None) -> Judged:
 
 
 def _figures(replies: Replies) -> Mapping[str, float]:
-    """What there is of them: a submission may be a schedule only."""
+    """Those that can be computed: a submission may be a schedule only."""
     found: dict[str, float] = {}
     with suppress(Refused):
         schedule = _OPEN.valid(replies, CLUSTER)

@@ -20,7 +20,7 @@ _INVALID = "No valid plan yet"
 
 
 class BalancerCase(NamedTuple):
-    """A load, float64 [layers, experts], and where it is to go."""
+    """A load, float64 [layers, experts], and the sizes of what it is to be placed on."""
 
     load: np.ndarray
     replicas: int
@@ -33,7 +33,7 @@ class BalancerCase(NamedTuple):
         return Question("balancer.py", "my_balancer", ({"array": self.load.tolist()}, *self[1:]))
 
     def by(self, policy: str) -> Plan:
-        """What a policy of pipelab makes of it."""
+        """The plan of one of pipelab's policies."""
         return rebalance(*self, policy=policy)
 
     def untouched(self) -> Plan:
@@ -144,7 +144,7 @@ def valid_plans(cases: Sequence[BalancerCase]) -> Judge[BalancerCase]:
 
 
 def balanced_plans(cases: Sequence[BalancerCase]) -> Judge[BalancerCase]:
-    """Nothing for what does without looking at the loads, everything for what is as good as the greedy."""
+    """No points for a plan that ignores the loads, all of them for one as good as the greedy's."""
 
     def verdict(replies: Replies, case: BalancerCase) -> Judged:
         reached, wanted, without = (

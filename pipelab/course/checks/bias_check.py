@@ -63,7 +63,7 @@ def check_bias(update: Update) -> Feedback:
 
 
 def _no_bias(after: object, experts: int) -> str:
-    """Why it is none, or nothing."""
+    """Why this is not a bias; empty if it is one."""
     import torch
 
     if after is None:

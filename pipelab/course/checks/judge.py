@@ -47,7 +47,7 @@ class Replies:
         return answer.value
 
     def once(self, what: str, question: Question, work: Callable[[Any], Any]) -> Any:
-        """What this function makes of an answer; computed once, also where it is Refused."""
+        """Apply a function to an answer; the result, or that it is Refused, is kept under this name."""
         key = what, *_key(question)
         if key not in self.known:
             try:

@@ -60,21 +60,21 @@ POSSIBLE: Judge[None] = Judge([None], _possible, wrong="No possible order yet")
 
 @dataclass(frozen=True)
 class Machine:
-    """What an order takes with these costs of a stage of so many layers."""
+    """The costs of a stage and its number of layers: they decide how long an order takes."""
 
     costs: Costs
     layers: int = 4
 
     @cached_property
     def best(self) -> float:
-        """What the best of all orders takes."""
+        """How long the best of all orders takes."""
         return min(map(self.takes, all_orders()))
 
     def takes(self, order: Sequence[str]) -> float:
         return float(max(segment.end for segment in place_segments(order, self.costs, self.layers)))
 
     def hides(self) -> Judge[None]:
-        """All the points for the best order, none for one that hides nothing."""
+        """All points for the best order, none for one that hides nothing."""
         return Judge([None], self._judged, wrong="Possible, but another order hides more")
 
     def _judged(self, replies: Replies, _: None) -> Judged:

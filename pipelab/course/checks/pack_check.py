@@ -75,7 +75,7 @@ def _wrong_packs(gpu_of: list[int], weights: list[int], gpus: int) -> list[str]:
 
 
 def _first_against_the_rule(gpu_of: list[int], weights: list[int], gpus: int) -> str | None:
-    """Follow the rule towards this answer, whatever it did where several were equal; where that ends, say why."""
+    """Follow the rule towards this answer, breaking ties as it does; say where that becomes impossible, and why."""
     room = len(weights) // gpus
     load, held = [0] * gpus, [0] * gpus
     for weight in sorted({*weights}, reverse=True):

@@ -16,20 +16,16 @@ _TABLE = ".csv"
 
 @dataclass(frozen=True)
 class Submission:
-    """One student's files.
-
-    name    of the folder or file, without its ending
-    files   name in the folder where the code will run -> file
-    """
+    """One student's files: their names in the folder where the code will run, and where they are now."""
 
     name: str
     files: Mapping[str, Path]
 
     @classmethod
     def at(cls, path: str | Path, assignment: Assignment) -> Submission:
-        """A file, under whatever name where the assignment has one file; or a folder, with all that is in it.
+        """A folder with all that is in it, or a file, whose name does not matter if the assignment has only one.
 
-        FileNotFoundError where there is nothing; ValueError for what is no submission of this assignment.
+        FileNotFoundError: nothing is there. ValueError: it is not a submission for this assignment.
         """
         path = Path(path)
         if not path.exists():
@@ -56,8 +52,8 @@ class Submission:
 def find_submissions(path: str | Path, assignment: Assignment) -> list[Path]:
     """The submissions in a folder, by name: every folder and every file in it that could be one.
 
-    A folder that has a file of the assignment, or a table schedule*.csv, is one submission itself. ValueError: there is
-    none.
+    A folder that has a file of the assignment, or a table schedule*.csv, is itself one submission. ValueError: there
+    is none.
     """
     path = Path(path)
     one = list(assignment.files) + (["schedule*.csv"] if assignment.table else [])
@@ -80,7 +76,7 @@ def _wanted(assignment: Assignment) -> str:
 
 
 def _inside(folder: Path) -> dict[str, Path]:
-    """All regular files; what is hidden, and what tools leave behind, is passed over. Links are not followed."""
+    """All regular files but hidden ones and those that tools leave behind. Links are not followed."""
     files: dict[str, Path] = {}
     size = 0
     for file in sorted(folder.rglob("*")):

@@ -1,4 +1,4 @@
-"""Asking: ask a submission's code questions, in a process of its own, with limits, on a private copy of its folder.
+"""Asking: put questions to a submission's code, in a process of its own, with limits, on a copy of its folder.
 
 This keeps mistakes, and most pranks, away from the grader. It is no security sandbox: the code runs as the user who
 grades and can read and write what that user can. Grade what you don't trust in a container; docs/instructors.md has the
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """One per question; `foul` says what the code did that nothing of it counts for."""
+    """One answer per question; `foul` says what the code did so that none of them counts."""
 
     answers: tuple[Answer, ...]
     foul: str = ""
@@ -61,8 +61,8 @@ def ask(
 ) -> Answers:
     """Ask all questions of one submission, in one process.
 
-    files     name -> file; all of them are copied to one folder, in which the code runs
-    pipelab   whether the code may import pipelab
+    files: by name; all of them are copied to one folder, in which the code runs.
+    pipelab: whether the code may import pipelab.
     """
     limits = limits or Limits()
     folder = Path(tempfile.mkdtemp(prefix="pipelab-")).resolve()
@@ -88,7 +88,7 @@ def ask(
 
 
 def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """What the supervisor says of it; {} if it says nothing."""
+    """What the supervisor reports; {} if it reports nothing."""
     mark = f"{os.getpid()}-{secrets.token_hex(8)}"
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -132,7 +132,7 @@ def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def _sweep(mark: str) -> None:
-    """Kill what a submission started and its supervisor could not end, because it had been ended or stopped itself."""
+    """Kill what a submission started, where its supervisor, ended or stopped itself, could not."""
     wanted = f"{_MARK}={mark}".encode()
     for _ in range(3):
         for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
@@ -154,7 +154,7 @@ def _touched(folder: Path, files: Mapping[str, Path]) -> str:
 
 
 def _parsed(text: str) -> list[Answer]:
-    """Lines of JSON, each {"value": …} or {"error": …}; from the first that is none of it, nothing counts."""
+    """Lines of JSON, each {"value": …} or {"error": …}; from the first line of another kind on, nothing counts."""
     answers = []
     for line in text.split("\n")[:-1]:
         try:
@@ -177,7 +177,7 @@ def _finite(text: str) -> float:
 
 
 def _remove(folder: Path) -> None:
-    """Also what the code made unreadable."""
+    """Remove the folder, also where the code made it unreadable."""
     shutil.rmtree(folder, ignore_errors=True)
     locked = [str(folder)] if folder.exists() else []
     while locked:

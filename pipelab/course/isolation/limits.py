@@ -1,4 +1,4 @@
-"""Limits: what a submission's code may take, and what is said of code that broke one."""
+"""Limits: what a submission's code may take, and what is said of code that breaks one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Limits:
 
 
 def foul_of(verdict: Mapping[str, Any], limits: Limits) -> str:
-    """Why none of its answers count; empty if they do."""
+    """Why none of the answers count; empty if they do."""
     if not verdict:
         return "your code stopped or ended the process that watches it, or the system did"
     left = verdict.get("left")

@@ -43,7 +43,7 @@ def answer(request: dict, descriptor: int) -> NoReturn:
 
 
 def set_limits(limits: dict) -> None:
-    """What the system itself enforces, also on what is started from here."""
+    """Limits that the system itself enforces, also on processes that are started from here."""
     seconds = int(limits["seconds"]) + 2
     for kind, most in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
@@ -59,7 +59,7 @@ def set_limits(limits: dict) -> None:
 
 
 class _NoPipelab:
-    """A submission is to write the schedule, not to import it. (No lock: a determined reader finds a way round it.)"""
+    """A submission should write the schedule, not import it. (This is no lock: a determined student gets round it.)"""
 
     def find_spec(self, name: str, *_: Any) -> None:
         if name.partition(".")[0] == "pipelab":
@@ -126,7 +126,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def told(error: BaseException, folder: str) -> str:
-    """In one line, with the place in the submission's own file."""
+    """The error in one line, with the place in the submission's own file."""
     try:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]

@@ -71,7 +71,7 @@ def become_runner(request: dict, printed: int, answers: int) -> None:
 
 
 def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
-    """Until the process ends, or goes beyond a limit. What it said, and how it ended."""
+    """Wait until the process ends or exceeds a limit; return what it said, and how it ended."""
     read: dict[int, bytearray] = {printed: bytearray(), answers: bytearray()}
     most = {printed: limits["printed_bytes"], answers: limits["answer_bytes"]}
     names = {printed: "printed", answers: "answered"}
@@ -120,7 +120,7 @@ def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
 
 
 def reap(pid: int) -> int | None:
-    """Bury all children that have ended; how the one of this number did: its exit status, or minus the signal."""
+    """Bury all children that have ended. Return how this one ended: its exit status, or minus the signal."""
     ended = None
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -133,7 +133,7 @@ def reap(pid: int) -> int | None:
 
 
 def descendants() -> list[int]:
-    """All living processes below this one. Where the system has no /proc: none."""
+    """All living processes below this one; an empty list where the system has no /proc."""
     children: dict[int, list[int]] = {}
     alive = set()
     for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
