@@ -78,6 +78,15 @@ def check(schedule: Schedule) -> tuple[Problem, ...]:
 
     Takes time linear in the number of actions, whatever the schedule; it always ends.
 
+    Parameters
+    ----------
+    schedule : Schedule
+        Valid or not.
+
+    Returns
+    -------
+    tuple of Problem
+
     Examples
     --------
     >>> from pipelab.ir import from_csv
@@ -94,13 +103,7 @@ def check(schedule: Schedule) -> tuple[Problem, ...]:
 
 
 def require_valid(schedule: Schedule) -> None:
-    """Raise ScheduleError if `check` finds anything.
-
-    Examples
-    --------
-    >>> from pipelab.ir import from_csv
-    >>> require_valid(from_csv("0F0,0B0\\n1F0,1B0"))
-    """
+    """Raise ScheduleError if `check` finds anything."""
     if problems := check(schedule):
         raise ScheduleError(schedule.name, problems)
 

@@ -10,8 +10,6 @@ from typing import Any
 def counted(count: int, what: str) -> str:
     """A number of things in words.
 
-    Examples
-    --------
     >>> counted(1, "rank"), counted(8, "micro-batch")
     ('1 rank', '8 micro-batches')
     """
@@ -19,18 +17,7 @@ def counted(count: int, what: str) -> str:
 
 
 def at_least(least: int, value: int, what: str) -> int:
-    """`value` as a Python int, if it is a whole number of at least `least`.
-
-    Raises
-    ------
-    ValueError
-        For anything else; the message names it `what`.
-
-    Examples
-    --------
-    >>> at_least(1, 4, "ranks")
-    4
-    """
+    """`value` as a Python int if it is a whole number and at least `least`, else a ValueError that names it `what`."""
     try:
         whole = value.__index__()
     except AttributeError:

@@ -72,6 +72,11 @@ class Placement:
 def linear(ranks: int) -> Placement:
     """Stage s on rank s.
 
+    Parameters
+    ----------
+    ranks : int
+        P, at least 1.
+
     Examples
     --------
     >>> linear(4).routes
@@ -82,6 +87,11 @@ def linear(ranks: int) -> Placement:
 
 def looped(ranks: int, chunks: int) -> Placement:
     """Stage s on rank s mod P: V = `chunks` stages a rank, as in interleaved 1F1B (Megatron-LM, arXiv 2104.04473).
+
+    Parameters
+    ----------
+    ranks, chunks : int
+        P and V, each at least 1.
 
     Examples
     --------
@@ -95,6 +105,11 @@ def looped(ranks: int, chunks: int) -> Placement:
 def v_shape(ranks: int) -> Placement:
     """Two stages a rank: down the ranks and back, so that rank 0 holds first and last (ZB-V, arXiv 2405.15362).
 
+    Parameters
+    ----------
+    ranks : int
+        P, at least 1.
+
     Examples
     --------
     >>> v_shape(3).routes
@@ -106,6 +121,11 @@ def v_shape(ranks: int) -> Placement:
 
 def bidirectional(ranks: int) -> Placement:
     """Two routes, two copies of every stage: down (stage s on rank s) and up (on rank P-1-s), as in DualPipe.
+
+    Parameters
+    ----------
+    ranks : int
+        P, at least 1.
 
     Examples
     --------

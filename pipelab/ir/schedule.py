@@ -92,14 +92,7 @@ class Schedule:
 
 
 def require_schedule(value: object) -> None:
-    """ValueError for anything but a Schedule: its name, say.
-
-    Examples
-    --------
-    >>> require_schedule("gpipe")
-    Traceback (most recent call last):
-    ValueError: the schedule must be a Schedule, such as gpipe(4, 8); got 'gpipe'
-    """
+    """ValueError for anything but a Schedule: its name, say."""
     if not isinstance(value, Schedule):
         raise ValueError(f"the schedule must be a Schedule, such as gpipe(4, 8); got {value!r}")
 
@@ -108,6 +101,10 @@ def forward_only(schedule: Schedule) -> Schedule:
     """The same schedule without its backwards, for inference: the forwards, and those in pairs, in their order.
 
     A valid schedule stays valid: a forward needs forwards only, and they keep their order on every rank.
+
+    Parameters
+    ----------
+    schedule : Schedule
 
     Examples
     --------
@@ -129,6 +126,10 @@ def forward_only(schedule: Schedule) -> Schedule:
 
 def to_csv(schedule: Schedule) -> str:
     """One line per rank, actions separated by commas: torch.distributed.pipelining's compute-only format.
+
+    Parameters
+    ----------
+    schedule : Schedule
 
     Examples
     --------

@@ -34,7 +34,12 @@ class Registered:
     chunks : int, optional
         Default number of stages per rank, where there is a choice.
     middle : function, optional
-        Number of ranks -> the rank whose idle time the closed form's bubble counts: of DualPipe and its kin.
+        Number of ranks -> the rank whose idle time the closed form's bubble counts: for DualPipe and its kin.
+
+    Examples
+    --------
+    >>> registered("zb-v").stages_per_rank, registered("dualpipe").middle(8)
+    (2, 3)
     """
 
     name: str
@@ -83,8 +88,12 @@ def register(name: str, builder: Builder, **about: Any) -> Registered:
 
     Parameters
     ----------
-    name, builder, **about
-        The attributes of `Registered`.
+    name : str
+        On the command line, in tables and in explorers.
+    builder : function
+        (ranks, microbatches) -> Schedule.
+    **about : Any
+        The other attributes of `Registered`.
 
     Raises
     ------
@@ -108,21 +117,17 @@ def register(name: str, builder: Builder, **about: Any) -> Registered:
 
 
 def unregister(name: str) -> None:
-    """Take a name from the registry; ValueError if it isn't there.
-
-    Examples
-    --------
-    >>> from pipelab import gpipe
-    >>> entry = register("mine", gpipe)
-    >>> unregister("mine")
-    >>> "mine" in SCHEDULES
-    False
-    """
+    """Take a name from the registry; ValueError if it isn't there."""
     del _REGISTERED[registered(name).name]
 
 
 def registered(name: str) -> Registered:
     """The entry of a named schedule.
+
+    Parameters
+    ----------
+    name : str
+        One of `SCHEDULES`.
 
     Raises
     ------

@@ -9,8 +9,8 @@ import pytest
 import pipelab.schedules
 from pipelab import Costs, build, compare_schedules, estimate_step, explore_comparison, explore_schedule, gpipe, theory
 from pipelab.cli import main
-from pipelab.schedules import SCHEDULES, naive, register, registered, unregister
-from pipelab.schedules.registry import discover
+from pipelab.schedules import SCHEDULES, naive, register, registered
+from pipelab.schedules.registry import discover, unregister
 
 FILE = '''
 """GPipe's backwards in the reverse order: what an accumulating stack would do."""
