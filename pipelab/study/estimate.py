@@ -14,12 +14,12 @@ ASSUMPTIONS = (
     "A P-th of the model is what was measured: 4 MoE layers. So P ranks hold 4P layers, 64 if P = 16; DeepSeek-V3 has "
     "61, the first 3 of them dense. Embedding, head, loss and multi-token prediction cost nothing.",
     "A micro-batch is one sequence of 4096 tokens, expert-parallel over 64 H800 GPUs, perfectly balanced.",
-    "Every rank and every micro-batch takes the same time. F and B are without what ranks wait for each other in "
-    "dispatch and combine; the overlapped pair, which was measured as a whole, is with it.",
+    "Every rank and every micro-batch takes the same time. F and B leave out the time in which ranks wait for each other "
+    "in dispatch and combine; the overlapped pair, which was measured as a whole, includes it.",
     "Outside of a pair no communication is hidden. Kernels take as long as they did in the pair, where communication "
     "holds some of the GPU's multiprocessors: alone they would be a little faster.",
-    "Messages between stages, the sum of gradients over replicas and the optimizer take no time.",
-    "A schedule with more stages than ranks cuts every P-th in equal parts, and its pairs are shorter in proportion.",
+    "Messages between stages, the sum of gradients over copies of a stage and the optimizer take no time.",
+    "A schedule with more stages than ranks cuts every P-th into equal parts, and its pairs are shorter in proportion.",
 )
 
 
@@ -124,7 +124,7 @@ def estimate_step(
     The steps are simulated. Assumptions, which the result lists, too: a P-th of the model is 4 MoE layers; a
     micro-batch is 4096 tokens, expert-parallel over 64 H800 GPUs in perfect balance; all ranks and micro-batches take
     the same time; nothing is hidden outside of overlapped pairs; messages between stages, the sum of gradients over
-    replicas and the optimizer take no time; more stages than ranks are cut in equal parts. See ASSUMPTIONS.
+    copies and the optimizer take no time; more stages than ranks are cut in equal parts. See ASSUMPTIONS.
 
     Parameters
     ----------
