@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +59,26 @@ class Row:
 
 
 class PartialTable(Table[R]):
-    """A row per schedule. `left_out` says, by name, why a schedule has none; so do notes below the table."""
+    """A row per schedule. `left_out` says, by name, why a schedule has none; so do notes below the table.
 
-    def __init__(self, rows: Iterable[R], columns: Any, left_out: Mapping[str, str], **more: Any) -> None:
+    columns    heading -> (what it means, value of a row)
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[R],
+        columns: Mapping[str, tuple[str, Callable[[R], Any]]],
+        left_out: Mapping[str, str],
+        formats: Mapping[str, str],
+    ) -> None:
         self.left_out = dict(left_out)
-        notes = [f"without {name}: {why}" for name, why in left_out.items()]
-        super().__init__(rows, columns, notes=notes, **more)
+        super().__init__(
+            rows,
+            {name: value for name, (_, value) in columns.items()},
+            formats=formats,
+            meanings={name: meaning for name, (meaning, _) in columns.items()},
+            notes=[f"without {name}: {why}" for name, why in left_out.items()],
+        )
 
     def __getitem__(self, key: Any) -> Any:
         try:
@@ -73,26 +87,19 @@ class PartialTable(Table[R]):
             raise KeyError(self.left_out.get(key, key)) from None
 
 
-_COLUMNS = {
-    "schedule": lambda row: row.name,
-    "stages": lambda row: row.stages,
-    "makespan": lambda row: row.makespan,
-    "bubble": lambda row: row.bubble,
-    "bubble %": lambda row: 100 * float(row.bubble_fraction),
-    "activations": lambda row: max(row.peak_activations),
-    "parameters": lambda row: row.parameters,
-    "messages": lambda row: row.messages,
-    "bytes": lambda row: row.bytes,
-}
-_MEANINGS = {
-    "stages": "into which the model is cut",
-    "makespan": "time of one step",
-    "bubble": "idle time of a rank, on average",
-    "bubble %": "bubble / makespan",
-    "activations": "most on one rank at once, in what one micro-batch leaves in a rank's share of the model",
-    "parameters": "copies of every parameter",
-    "messages": "between ranks in one step",
-    "bytes": "that the messages carry together",
+_COLUMNS: dict[str, tuple[str, Callable[[Row], Any]]] = {
+    "schedule": ("", lambda row: row.name),
+    "stages": ("into which the model is cut", lambda row: row.stages),
+    "makespan": ("time of one step", lambda row: row.makespan),
+    "bubble": ("idle time of a rank, on average", lambda row: row.bubble),
+    "bubble %": ("bubble / makespan", lambda row: 100 * float(row.bubble_fraction)),
+    "activations": (
+        "most on one rank at once, in what one micro-batch leaves in a rank's share of the model",
+        lambda row: max(row.peak_activations),
+    ),
+    "parameters": ("copies of every parameter", lambda row: row.parameters),
+    "messages": ("between ranks in one step", lambda row: row.messages),
+    "bytes": ("that the messages carry together", lambda row: row.bytes),
 }
 
 
@@ -114,9 +121,8 @@ class Comparison(PartialTable[Row]):
     def __init__(self, rows: Iterable[Row], left_out: Mapping[str, str]) -> None:
         rows = tuple(rows)
         sized = any(row.bytes for row in rows)  # nobody asks for the bytes of messages without a size
-        columns = {name: value for name, value in _COLUMNS.items() if name != "bytes" or sized}
-        formats = {"bubble %": ".1f", "parameters": "{}×"}
-        super().__init__(rows, columns, left_out, formats=formats, meanings=_MEANINGS)
+        columns = {name: column for name, column in _COLUMNS.items() if name != "bytes" or sized}
+        super().__init__(rows, columns, left_out, {"bubble %": ".1f", "parameters": "{}×"})
 
 
 def compare_schedules(

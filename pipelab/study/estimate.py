@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
 
 from ..simulator.costs import Costs
 from .comparison import Comparison, PartialTable, Row, compare_schedules
@@ -14,8 +15,8 @@ ASSUMPTIONS = (
     "A P-th of the model is what was measured: 4 MoE layers. So P ranks hold 4P layers, 64 if P = 16; DeepSeek-V3 has "
     "61, the first 3 of them dense. Embedding, head, loss and multi-token prediction cost nothing.",
     "A micro-batch is one sequence of 4096 tokens, expert-parallel over 64 H800 GPUs, perfectly balanced.",
-    "Every rank and every micro-batch takes the same time. F and B leave out the time in which ranks wait for each other "
-    "in dispatch and combine; the overlapped pair, which was measured as a whole, includes it.",
+    "Every rank and every micro-batch takes the same time. F and B leave out the time in which ranks wait for each "
+    "other in dispatch and combine; the overlapped pair, which was measured as a whole, includes it.",
     "Outside of a pair no communication is hidden. Kernels take as long as they did in the pair, where communication "
     "holds some of the GPU's multiprocessors: alone they would be a little faster.",
     "Messages between stages, the sum of gradients over copies of a stage and the optimizer take no time.",
@@ -59,24 +60,19 @@ class Estimate:
         return self.saved - self.saved_by_bubble
 
 
-_COLUMNS = {
-    "schedule": lambda row: row.name,
-    "step s": lambda row: row.step,
-    "bubble %": lambda row: 100 * row.bubble_fraction,
-    "hidden %": lambda row: 100 * row.hidden_communication / (row.communication or 1),
-    "saved s": lambda row: row.saved,
-    "by bubble": lambda row: row.saved_by_bubble,
-    "by hiding": lambda row: row.saved_by_hiding,
+_COLUMNS: dict[str, tuple[str, Callable[[Estimate], Any]]] = {
+    "schedule": ("", lambda row: row.name),
+    "step s": ("time of one step, in seconds", lambda row: row.step),
+    "bubble %": ("idle time per rank / step", lambda row: 100 * row.bubble_fraction),
+    "hidden %": (
+        "of the communication inside actions: how much is hidden behind computation",
+        lambda row: 100 * row.hidden_communication / (row.communication or 1),
+    ),
+    "saved s": ("against the first schedule, in seconds", lambda row: row.saved),
+    "by bubble": ("of what is saved: by a smaller bubble, if pairs hid nothing", lambda row: row.saved_by_bubble),
+    "by hiding": ("of what is saved: the rest, by hiding communication", lambda row: row.saved_by_hiding),
 }
 _FORMATS = dict.fromkeys(_COLUMNS, ".2f") | {"bubble %": ".1f", "hidden %": ".1f"}
-_MEANINGS = {
-    "step s": "time of one step, in seconds",
-    "bubble %": "idle time per rank / step",
-    "hidden %": "of the communication inside actions: how much is hidden behind computation",
-    "saved s": "against the first schedule, in seconds",
-    "by bubble": "of what is saved: what a smaller bubble would save if pairs hid nothing",
-    "by hiding": "of what is saved: the rest, what hiding communication shortens",
-}
 
 
 class Estimates(PartialTable[Estimate]):
@@ -98,7 +94,7 @@ class Estimates(PartialTable[Estimate]):
     def __init__(
         self, rows: Iterable[Estimate], left_out: Mapping[str, str], assumptions: tuple[str, ...] = ASSUMPTIONS
     ) -> None:
-        super().__init__(rows, _COLUMNS, left_out, formats=_FORMATS, meanings=_MEANINGS)
+        super().__init__(rows, _COLUMNS, left_out, _FORMATS)
         self.assumptions = assumptions
 
     def __str__(self) -> str:
