@@ -27,7 +27,7 @@ FOLDER_OF = "fill-the-bubbles"
 def warm(folder: Path, name: str, times: int) -> Row:
     handed = submission(folder / name, name)
     taken = []
-    for _ in range(times + 1):  # the first starts the helper that forks ranks
+    for _ in range(times + 1):  # the first starts the forkserver
         began = time.perf_counter()
         graded = grade(handed, name)
         taken.append(time.perf_counter() - began)

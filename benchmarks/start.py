@@ -1,6 +1,6 @@
 """How long until real ranks work: the first time in a kernel, and again.
 
-The first start imports torch in the helper process; a warm one only forks. Measured in a process of its own, as a fresh
+The first start imports torch in the forkserver; a warm one only forks. Measured in a process of its own, as a fresh
 notebook kernel is one, up to the first action of the pipeline.
 """
 

@@ -3,6 +3,7 @@
 A schedule is data: check it, simulate it, draw it, run it on real ranks.
 """
 
+import os
 import warnings
 from functools import partial
 from importlib import import_module
@@ -123,20 +124,18 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(__name__), new)
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'pipelab' has no attribute {name!r}")
+    if _ROOM_OF[name] == "show" and "PIPELAB_ON_RANK" in os.environ:
+        return partial(_draw_later, name)
     return getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
 
 
-def _draw_later() -> None:
-    """Let names that draw import matplotlib when they are called, and not yet when a module asks for them.
+def _draw_later(name: str, *args: Any, **kwargs: Any) -> Any:
+    """On a rank, a name that draws imports matplotlib when it is called, not when a module asks for the name.
 
-    For ranks. A stage's module may say ``from pipelab import *``, or import what it draws with at home. No rank draws,
-    and each would wait for the import: seconds, on a few cores.
+    A stage's module may say ``from pipelab import *``, or import what it draws with at home. No rank draws, and each
+    would wait for the import: seconds, on a few cores.
     """
-
-    def later(name: str, *args: Any, **kwargs: Any) -> Any:
-        return getattr(import_module(".show", __name__), name)(*args, **kwargs)
-
-    globals().update({name: partial(later, name) for name in _ROOMS["show"]})
+    return getattr(import_module(".show", __name__), name)(*args, **kwargs)
 
 
 def __dir__() -> list[str]:

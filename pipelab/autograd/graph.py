@@ -1,4 +1,4 @@
-"""Way: which nodes of an autograd graph lead to a stage's input, and where branches to its parameters leave.
+"""The graph of a stage's backward: which nodes lead to its input, and where branches to its parameters leave.
 
 The words are those of :mod:`pipelab.autograd.split_backward`. Nodes are numbers here, without their tensors; so one
 look serves all micro-batches of a stage, whose graphs are alike.
@@ -58,7 +58,7 @@ class Junction(NamedTuple):
     shared: tuple[tuple[int, int], ...]
 
 
-class Way(NamedTuple):
+class StageGraph(NamedTuple):
     """What backward is to be asked for at I, and what is left for W.
 
     ends        where I goes to
@@ -97,8 +97,8 @@ def is_leaf(node: Node) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def find_way(shape: Shape, end: int | None, hooked: frozenset[int] = frozenset()) -> Way:
-    """The way to the input.
+def find_graph(shape: Shape, end: int | None, hooked: frozenset[int] = frozenset()) -> StageGraph:
+    """The path to the input, and what branches off.
 
     end      the input's node; None where the input needs no gradient
     hooked   junctions whose saved tensors are in somebody else's keeping
@@ -106,20 +106,20 @@ def find_way(shape: Shape, end: int | None, hooked: frozenset[int] = frozenset()
     kinds = shape.kinds
     if any(kind.__name__ == "CheckpointFunctionBackward" for kind in kinds):
         leaves = [node for node, kind in enumerate(kinds) if kind is _LEAF and node != end]
-        return Way((), dict.fromkeys(leaves, REENTRANT), (), whole=True)
+        return StageGraph((), dict.fromkeys(leaves, REENTRANT), (), whole=True)
     edges = [[pair for pair in dict.fromkeys(pairs) if pair[0] >= 0] for pairs in shape.edges]
     users = Counter(after for pairs in edges for after in {after for after, _ in pairs})
     ends = _first_operations(shape) if end is None else {end}
     early: dict[int, str] = {}
     while True:
-        # Whatever leads to a leaf that can't wait belongs to the way as well; so look again until no leaf is added.
-        way = {*ends, *early}
+        # Whatever leads to a leaf that can't wait belongs to the path as well; so look again until no leaf is added.
+        path = {*ends, *early}
         for node, pairs in enumerate(edges):
-            if any(after in way for after, _ in pairs):
-                way.add(node)
-        branches = {node: [pair for pair in edges[node] if pair[0] not in way] for node in sorted(way)}
+            if any(after in path for after, _ in pairs):
+                path.add(node)
+        branches = {node: [pair for pair in edges[node] if pair[0] not in path] for node in sorted(path)}
         below = {head: _leaves(head, shape) for leaving in branches.values() for head, _ in leaving}
-        linear = {node: _linear(node, shape, way) for node in branches if node not in hooked}
+        linear = {node: _linear(node, shape, path) for node in branches if node not in hooked}
         added = {
             leaf: why
             for node, leaving in branches.items()
@@ -141,11 +141,11 @@ def find_way(shape: Shape, end: int | None, hooked: frozenset[int] = frozenset()
             own = {head for head, _ in leaving if all(owners[leaf] == 1 for leaf in below[head])}
             own_leaves = dict.fromkeys(leaf for head in sorted(own) for leaf in below[head])
             junctions.append(Junction(node, tuple(own_leaves), tuple(pair for pair in leaving if pair[0] not in own)))
-    return Way(tuple(ends), early, tuple(junctions))
+    return StageGraph(tuple(ends), early, tuple(junctions))
 
 
 def _first_operations(shape: Shape) -> set[int]:
-    """Where the way ends if the stage's input needs no gradient: the first operations on it.
+    """Where the path ends if the stage's input needs no gradient: the first operations on it.
 
     The graph doesn't know the input then. A chain of operations with one input each that begins at a parameter is taken
     for the parameter's preparation (a transpose, a slice, an embedding's look-up), and what first combines such chains
@@ -173,16 +173,16 @@ def _leaves(head: int, shape: Shape) -> tuple[int, ...]:
     return tuple(node for node in found if shape.kinds[node] is _LEAF)
 
 
-def _linear(node: int, shape: Shape, way: Collection[int]) -> Linear | None:
-    """This node of the way as a linear layer, if it is one: its W, perhaps transposed, and its bias are parameters."""
+def _linear(node: int, shape: Shape, path: Collection[int]) -> Linear | None:
+    """This node of the path as a linear layer, if it is one: its W, perhaps transposed, and its bias are parameters."""
     if shape.kinds[node].__name__ not in _PRODUCTS:
         return None
     *bias, x, weight = (after for after, _ in shape.edges[node])
     transposed = weight >= 0 and shape.kinds[weight].__name__ == "TBackward0"
     leaf = shape.edges[weight][0][0] if transposed else weight
-    fine = x == -1 or x in way
+    fine = x == -1 or x in path
     for parameter in (leaf, *bias):
-        fine = fine and parameter not in way and (parameter == -1 or shape.kinds[parameter] is _LEAF)
+        fine = fine and parameter not in path and (parameter == -1 or shape.kinds[parameter] is _LEAF)
     if not fine or leaf == -1:
         return None
     return Linear(node, leaf, bias[0] if bias and bias[0] >= 0 else None, transposed)

@@ -7,16 +7,16 @@ output to its ends: the stage's input, and its parameters. Of two linear layers 
                  │                   │
               weight 2            weight 1
 
-The *way* is every node from which the input can be reached. What leaves the way ends at parameters only: a *branch*.
+The *path* is every node from which the input can be reached. What leaves the path ends at parameters only: a *branch*.
 Where branches leave is a *junction*: there the incoming gradient dY has two uses, and for a linear layer each is a
 matrix product of its own,
 
-    dX = dY · Wᵀ     goes on along the way; the previous stage waits for it
+    dX = dY · Wᵀ     goes on along the path; the previous stage waits for it
     dW = Xᵀ · dY     goes down the branch; nobody waits for it before the optimizer
 
 Autograd computes of a node only the gradients that lead to an end it was asked for. So:
 
-    I   asks for the input's gradient: backward runs every node of the way, for its dX only. Note each junction's dY.
+    I   asks for the input's gradient: backward runs every node of the path, for its dX only. Note each junction's dY.
     W   takes each junction again, with its dY, and computes what goes down its branches: its dW only.
 
 Together they compute what one whole backward computes, each product once.
@@ -37,7 +37,7 @@ from typing import Any
 import torch
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge, saved_tensors_hooks
 
-from .graph import Junction, Linear, find_way, is_leaf, walk
+from .graph import Junction, Linear, find_graph, is_leaf, walk
 from .saved_tensors import ActivationBytes, Kept
 
 Further = list[tuple[GradientEdge, torch.Tensor]]  # gradients that have further to go, each with its next edge
@@ -93,18 +93,18 @@ class SplitBackward:
         number, shape = walk(get_gradient_edge(output).node)
         nodes: list[Any] = [*number]  # Any: what a node has depends on its kind
         end = next((n for n, node in enumerate(nodes) if is_leaf(node) and node.variable is received), None)
-        way = find_way(shape, end)
-        if hooked := frozenset(junction.node for junction in way.junctions if _is_hooked(nodes[junction.node])):
-            way = find_way(shape, end, hooked)
-        self.early = {nodes[leaf].variable: why for leaf, why in way.early.items()}
-        if way.whole:
+        graph = find_graph(shape, end)
+        if hooked := frozenset(junction.node for junction in graph.junctions if _is_hooked(nodes[junction.node])):
+            graph = find_graph(shape, end, hooked)
+        self.early = {nodes[leaf].variable: why for leaf, why in graph.early.items()}
+        if graph.whole:
             torch.autograd.backward([output], [gradient])
             return
         self.junctions = [
             _Product(self, nodes, junction) if isinstance(junction, Linear) else _General(self, nodes, junction)
-            for junction in way.junctions
+            for junction in graph.junctions
         ]
-        asked = [GradientEdge(nodes[node], 0) for node in (*way.ends, *way.early)]
+        asked = [GradientEdge(nodes[node], 0) for node in (*graph.ends, *graph.early)]
         self.running = True
         torch.autograd.backward([output], [gradient], retain_graph=bool(self.junctions), inputs=asked)
         self.running = False
@@ -176,8 +176,8 @@ class _General:
 
     own      the leaves of branches, where no other junction leads to them
     shared   the first edges of the other branches, as of a computed weight that depends on what others depend on, too.
-             Asked for their leaf, autograd would go along the way to the next junction as well; the edge itself belongs
-             to this junction alone.
+             Asked for their leaf, autograd would go along the path to the next junction as well; the edge itself
+             belongs to this junction alone.
     """
 
     def __init__(self, split: SplitBackward, nodes: list[Any], junction: Junction) -> None:

@@ -12,14 +12,16 @@ _MODULES = {
     ".hiding": ("Hiding", "hide"),
     ".layer": ("Expert", "MoE", "MoEBlock"),
     ".router": ("Router", "Routing"),
-    "..runtime.grid": ("ExpertGroup", "sum_replicated_gradients"),
+    "..overlap.expert_group": ("ExpertGroup",),
+    "..runtime.copies": ("sum_replicated_gradients",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
 
 if TYPE_CHECKING:
-    from ..runtime.grid import ExpertGroup, sum_replicated_gradients
+    from ..overlap.expert_group import ExpertGroup
+    from ..runtime.copies import sum_replicated_gradients
     from .dispatch import DispatchPlan, dispatch_plan
     from .hiding import Hiding, hide
     from .layer import Expert, MoE, MoEBlock

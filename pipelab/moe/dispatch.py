@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..runtime.grid import ExpertGroup
+from ..overlap.expert_group import ExpertGroup
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,9 @@ def hide(
     shape = {"hidden": 4 * width, "num_experts": experts, "top_k": top_k, "shared_hidden": width}
     link = (latency_ms / 1000, None if bandwidth is None else bandwidth * 1000)
     given = (costs, layers, width, tokens, shape, link, repeats, seed)
-    reports = Ranks(ranks).run(_on_this_rank, *given, timeout=300, progress=progress, cancel=cancel)
+    reports = Ranks(ranks, preload=("pipelab.moe.layer", "pipelab.overlap.interleave")).run(
+        _on_this_rank, *given, timeout=300, progress=progress, cancel=cancel
+    )
     emulated = "emulated link" if costs is not None or latency_ms or bandwidth else ""
     found = _collect(reports, "paced" if costs is not None else "measured", emulated)
     return replace(found, simulated=pair_times(costs, 2 * layers)) if costs is not None else found

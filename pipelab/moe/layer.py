@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..ir import at_least
 from ..models.transformer import Attention
+from ..overlap.expert_group import ExpertGroup
 from ..overlap.segmented import Exchange, Segmented, Segments, carrying
-from ..runtime.grid import ExpertGroup
 from .dispatch import dispatch_plan
 from .router import Router
 
@@ -145,13 +145,13 @@ class MoE(Segmented):
             weights = self.router.with_auxiliary_loss(routing, plan.loads, plan.tokens)
 
         rows, weights, tokens = yield Exchange(
-            "dispatch", tokens[plan.row_of], plan.send, plan.receive, group, carry=(weights, tokens), phase=before
+            "dispatch", tokens[plan.row_of], plan.send, plan.receive, group, carry=(weights, tokens), segment=before
         )
         outputs = self._experts(rows[plan.by_expert], plan.rows)[plan.back]
         shared = self.shared(tokens) if self.shared is not None else torch.zeros_like(tokens)
 
         rows, weights, shared = yield Exchange(
-            "combine", outputs, plan.receive, plan.send, group, carry=(weights, shared), phase="experts"
+            "combine", outputs, plan.receive, plan.send, group, carry=(weights, shared), segment="experts"
         )
         chosen = rows[plan.place_of].view(*weights.shape, x.shape[-1])  # [tokens, top_k, width]
         return (shared + (weights.unsqueeze(-1) * chosen).sum(1)).view(x.shape)

@@ -1,6 +1,6 @@
 """Overlap: a forward and a backward take turns, so that each computes while the other's rows travel.
 
-Both are coroutines. A chunk's forward runs its module's phases and pauses (``yield``) whenever it has let rows go:
+Both are coroutines. A chunk's forward runs its module's segments and pauses (``yield``) whenever it has let rows go:
 
     attention · dispatch >> · pause · experts · combine >> · pause · sum
 
@@ -31,18 +31,18 @@ from ..simulator.pair_timing import SegmentCosts, Turns, take_turns
 from .segmented import Exchange, Segmented, Segments
 from .streams import Streams
 
-LAST = "sum"  # what the phase after the last exchange is called
+LAST = "sum"  # what the segment after the last exchange is called
 
 __all__ = ["SegmentedPass", "Turns", "take_turns"]
-_checked: WeakSet[nn.Module] = WeakSet()  # modules whose phases do what they declare
+_checked: WeakSet[nn.Module] = WeakSet()  # modules whose segments do what they declare
 
 
 class SegmentedPass:
-    """One micro-batch on its way through a phased module, and back: one `forward`, then one `backward`.
+    """One micro-batch on its way through a segmented module, and back: one `forward`, then one `backward`.
 
-    streams   where its phases run
+    streams   where its segments run
     training  False: nothing is kept for a backward
-    seconds   what its phases are held to. What follows the last exchange only sums up, and is given no time.
+    seconds   what its segments are held to. What follows the last exchange only sums up, and is given no time.
     counter   counts the bytes that are kept for the backward
 
     `early`: parameter -> why its gradient is not left for the weights' part; see `SplitBackward`.
@@ -71,16 +71,16 @@ class SegmentedPass:
         self.early: dict[Tensor, str] = {}
 
     def forward(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> Turns[Tensor]:
-        """The output, without its graph. finish: also done to it, as part of the last phase, such as the loss."""
-        phases: Segments | None = None
+        """The output, without its graph. finish: also done to it, as part of the last segment, such as the loss."""
+        segments: Segments | None = None
 
         def go_on(inputs: tuple[Tensor, ...]) -> Exchange | Tensor:
-            nonlocal phases
+            nonlocal segments
             try:
-                if phases is None:
-                    phases = self.module.segments(*inputs)
-                    return next(phases)
-                return phases.send(inputs)
+                if segments is None:
+                    segments = self.module.segments(*inputs)
+                    return next(segments)
+                return segments.send(inputs)
             except StopIteration as end:
                 return finish(end.value) if finish else end.value
 
@@ -135,7 +135,7 @@ class SegmentedPass:
         return None if self.seconds is None else 0.0 if last else getattr(self.seconds, what)
 
     def _require(self, segment: _Segment, made: Exchange | Tensor) -> None:
-        """ValueError for phases that don't do what they declare. Looked at once for each module."""
+        """ValueError for segments that don't do what they declare. Looked at once for each module."""
         if self.module in _checked:
             return
         segment.require_separate(type(self.module).__name__)
@@ -144,15 +144,15 @@ class SegmentedPass:
         else:
             if len(self.segments) != self.module.exchanges:
                 raise ValueError(
-                    f"{type(self.module).__name__} declares {self.module.exchanges} exchanges, but its phases yield "
+                    f"{type(self.module).__name__} declares {self.module.exchanges} exchanges, but its segments yield "
                     f"{len(self.segments)}: set `exchanges` to this number"
                 )
             _checked.add(self.module)
 
 
 def _ended(made: Exchange | Tensor) -> str:
-    """What a phase of a forward is called: as the exchange says that ended it."""
-    return made.phase if isinstance(made, Exchange) else LAST
+    """What a segment of a forward is called: as the exchange says that ended it."""
+    return made.segment if isinstance(made, Exchange) else LAST
 
 
 class _Segment:
@@ -172,7 +172,7 @@ class _Segment:
         self.weight_seconds: float | None = None
 
     def name(self, _: Any = None) -> str:
-        return self.exchange.phase if self.exchange else LAST
+        return self.exchange.segment if self.exchange else LAST
 
     def run(self, work: Callable[[tuple[Tensor, ...]], Exchange | Tensor]) -> Exchange | Tensor:
         """Do the work on what came in."""
@@ -201,12 +201,12 @@ class _Segment:
         return tuple(self.into)
 
     def require_separate(self, who: str) -> None:
-        """ValueError if gradients would flow past the gate, into an earlier phase."""
+        """ValueError if gradients would flow past the gate, into an earlier segment."""
         nodes = walk(self.end.grad_fn)[0] if self.end.grad_fn is not None else ()
         if any(node.name() == f"{_Enter.__name__}Backward" and node is not self.gate for node in nodes):
             raise ValueError(
-                f"{who}'s phase before {self.exchange.name if self.exchange else 'the end'} uses a tensor of an "
-                "earlier phase, not what the exchange answered: put it into the Exchange's carry"
+                f"{who}'s segment before {self.exchange.name if self.exchange else 'the end'} uses a tensor of an "
+                "earlier segment, not what the exchange answered: put it into the Exchange's carry"
             )
 
 

@@ -45,7 +45,7 @@ class Pace:
         self.costs = costs
         self.target = begin
         self.lateness: list[float] = []  # seconds by which the real work of each action exceeded its target end
-        self.phases: list[tuple[float, float]] = []  # see `follow`
+        self.segments: list[tuple[float, float]] = []  # see `follow`
 
     def received(self, asked: float, arrived: float) -> None:
         """A receive that was asked for at one time was over at another."""
@@ -70,26 +70,26 @@ class Pace:
         self.lateness.append(max(0.0, -remaining))
         sleep_until(self.target)
 
-    def follow(self, end: float, phases: Sequence[tuple[float, float]]) -> None:
-        """In place of `hold`, for an action whose phases were held one by one.
+    def follow(self, end: float, segments: Sequence[tuple[float, float]]) -> None:
+        """In place of `hold`, for an action whose segments were held one by one.
 
         end      when it was over
-        phases   (seconds that it was held to, seconds of lateness) of each computation
+        segments   (seconds that it was held to, seconds of lateness) of each computation
         """
         self.target = end
-        self.phases += phases
+        self.segments += segments
 
     def worst(self) -> float:
         """The largest lateness, in seconds."""
-        return max([*self.lateness, *(late for _, late in self.phases)], default=0.0)
+        return max([*self.lateness, *(late for _, late in self.segments)], default=0.0)
 
     def kept(self) -> bool:
         """False if the cores could not keep the pace.
 
-        That is, if lateness grew over the step by more than a tenth of an action, or if phases, whose lateness can't
+        That is, if lateness grew over the step by more than a tenth of an action, or if segments, whose lateness can't
         grow where they wait for other ranks' rows, were late by more than a tenth of their time.
         """
-        if sum(late for _, late in self.phases) > 0.1 * sum(seconds for seconds, _ in self.phases):
+        if sum(late for _, late in self.segments) > 0.1 * sum(seconds for seconds, _ in self.segments):
             return False
         half = len(self.lateness) // 2
         if not half:

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from ..runtime.grid import ExpertGroup
+from .expert_group import ExpertGroup
 
 
 class Exchange(NamedTuple):
@@ -33,8 +32,8 @@ class Exchange(NamedTuple):
     tensor          [rows, …], its rows in the order of the ranks that they go to
     send, receive   how many rows go to, and come from, each rank of the group. Zero is fine.
     group           None: there is nobody else, and the tensor itself comes back
-    carry           every other tensor that depends on earlier phases and is needed in later ones
-    phase           what the computation that ends here is called, such as "attention"
+    carry           every other tensor that depends on earlier segments and is needed in later ones
+    segment           what the computation that ends here is called, such as "attention"
 
     The answer to ``yield Exchange(…)`` is a tuple: the rows that came, in the order of their ranks, and then `carry`.
     """
@@ -45,13 +44,13 @@ class Exchange(NamedTuple):
     receive: Sequence[int]
     group: dist.ProcessGroup | None = None
     carry: tuple[Tensor, ...] = ()
-    phase: str = "compute"
+    segment: str = "compute"
 
     def twin(self, gradient: Tensor | None) -> Exchange:
         """The same exchange of the backward: each row's gradient goes back to where it came from. None: zeros."""
         if gradient is None:
             gradient = self.tensor.new_zeros((sum(self.receive), *self.tensor.shape[1:]))
-        return Exchange(self.name, gradient, self.receive, self.send, self.group, phase=self.phase)
+        return Exchange(self.name, gradient, self.receive, self.send, self.group, segment=self.segment)
 
     def bare(self) -> Exchange:
         """The same without its rows. Kept for a backward, they would keep their graph, and themselves, alive."""
@@ -105,7 +104,7 @@ Segments = Generator[Exchange, tuple[Tensor, ...], Tensor]
 
 
 class Segmented(nn.Module):
-    """A module that is defined by its `phases`. A subclass that yields exchanges itself tells how many: `exchanges`."""
+    """A module that is defined by its `segments`. A subclass that yields exchanges says how many: `exchanges`."""
 
     @property
     def exchanges(self) -> int:
@@ -128,15 +127,15 @@ class Segmented(nn.Module):
 
     def segments(self, x: Tensor) -> Segments:
         """A generator that yields an Exchange wherever the module communicates, and returns its output."""
-        raise NotImplementedError(f"{type(self).__name__} must define phases")
+        raise NotImplementedError(f"{type(self).__name__} must define segments")
 
     def forward(self, x: Tensor) -> Tensor:
-        """All phases, each exchange waited for. Autograd takes every row's gradient back to where it came from."""
-        phases = self.segments(x)
+        """All segments, each exchange waited for. Autograd takes every row's gradient back to where it came from."""
+        segments = self.segments(x)
         try:
-            exchange = next(phases)
+            exchange = next(segments)
             while True:
-                exchange = phases.send((_Exchanged.apply(exchange.tensor, exchange), *exchange.carry))
+                exchange = segments.send((_Exchanged.apply(exchange.tensor, exchange), *exchange.carry))
         except StopIteration as end:
             return end.value
 
@@ -155,7 +154,7 @@ class Segmented(nn.Module):
 
 
 def outermost(module: nn.Module) -> Iterator[Segmented]:
-    """The phased modules in a module, itself if it is one, but not those inside of them."""
+    """The segmented modules in a module, itself if it is one, but not those inside of them."""
     if isinstance(module, Segmented):
         yield module
     else:
@@ -164,7 +163,7 @@ def outermost(module: nn.Module) -> Iterator[Segmented]:
 
 
 class SegmentedSequence(Segmented):
-    """Modules one after the other, phased and ordinary ones.
+    """Modules one after the other, segmented and ordinary ones.
 
     >>> SegmentedSequence(nn.Linear(4, 3), nn.Tanh())(torch.zeros(2, 4)).shape
     torch.Size([2, 3])
@@ -180,14 +179,14 @@ class SegmentedSequence(Segmented):
         return x
 
 
-def carrying(phases: Segments, *tensors: Tensor) -> Generator[Exchange, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The same phases, which take more tensors along, such as a residual: (output, *tensors)."""
+def carrying(segments: Segments, *tensors: Tensor) -> Generator[Exchange, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The same segments, which take more tensors along, such as a residual: (output, *tensors)."""
     try:
-        exchange = next(phases)
+        exchange = next(segments)
         while True:
             came, *carried = yield exchange._replace(carry=(*exchange.carry, *tensors))
             own, tensors = carried[: len(exchange.carry)], tuple(carried[len(exchange.carry) :])
-            exchange = phases.send((came, *own))
+            exchange = segments.send((came, *own))
     except StopIteration as end:
         return end.value, *tensors
 

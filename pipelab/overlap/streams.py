@@ -18,7 +18,7 @@ _SKEW = 0.25  # of an exchange's prescribed duration: rows that come later than 
 
 
 class SegmentSpan(NamedTuple):
-    """One phase on one stream: what it was, such as "dispatch", of a forward or backward, in seconds of monotonic."""
+    """One segment on one stream: what it was, such as "dispatch", of a forward or backward, in seconds of monotonic."""
 
     name: str
     direction: str  # "F", "B" or "W"
@@ -43,14 +43,14 @@ class Streams:
     link      emulates a slow link: rows that have come are held back until they would have. None: the link is real.
     blocking  True: an exchange is waited for as soon as it is started, so that nothing hides it
 
-    A phase for which `seconds` are prescribed does its real work and is then held until they are over. Then the clock
-    shows when phases should have ended, not when they did: the system's small delays don't add up (see `Pace`).
+    A segment for which `seconds` are prescribed does its real work and is then held until they are over. Then the clock
+    shows when segments should have ended, not when they did: the system's small delays don't add up (see `Pace`).
     """
 
     def __init__(self, link: Link | None = None, blocking: bool = False) -> None:
         self.link, self.blocking = link, blocking
         self.spans: list[SegmentSpan] = []
-        self.lateness: list[tuple[float, float]] = []  # (seconds held to, seconds late) of every phase so held
+        self.lateness: list[tuple[float, float]] = []  # (seconds held to, seconds late) of every segment so held
         self.clock = time.monotonic()
         self.last: Flight | None = None
 

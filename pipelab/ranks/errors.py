@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass
 class RankState:
-    """Where a rank is: `at`, the action or phase it is in; whether it waits, and for which rank; how far it is."""
+    """Where a rank is: `at`, its action or other work; whether it waits, and for which rank; how far it is."""
 
     rank: int
     pid: int = 0

@@ -1,7 +1,8 @@
-"""Helper: a process with a single thread that has imported torch, and forks ranks from itself on request.
+"""The forkserver: a process with a single thread that has imported torch, and forks ranks from itself on request.
 
 Importing torch is what makes ranks slow to start, and forking a notebook kernel is unsafe: its threads' locks would
-stay locked in the child. So this process imports once, never computes, never touches CUDA, and only forks.
+stay locked in the child. So this process imports once, never computes, never touches CUDA, and only forks. The caller
+names further modules to import.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from typing import Any
 
 
 def serve(descriptor: int) -> None:
@@ -28,11 +30,7 @@ def serve(descriptor: int) -> None:
     channel = socket.socket(fileno=descriptor)
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        _preload()
-        answer: dict = {}
-    except BaseException:
-        answer = {"error": traceback.format_exc()}
+    answer = _attempt(_import_torch)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the kernel has gone: nobody waits for an answer
         _answer(channel, 0, answer)
         for request in () if "error" in answer else _requests(channel, parent):
@@ -59,13 +57,23 @@ def _requests(channel: socket.socket, parent: int) -> Iterator[dict]:
 def _do(channel: socket.socket, request: dict) -> dict:
     if request["do"] == "reap":
         return {"status": _reap(request["pid"])}
+    if request["do"] == "preload":
+        return _attempt(_preload, request["modules"])
     try:
         return {"pid": _fork(channel, request["descriptors"])}
     except OSError as error:
         return {"error": f"no process can be started: {error}"}
 
 
-def _preload() -> None:
+def _attempt(function: Callable[..., None], *arguments: Any) -> dict:
+    try:
+        function(*arguments)
+    except BaseException:
+        return {"error": traceback.format_exc()}
+    return {}
+
+
+def _import_torch() -> None:
     try:
         tempfile.gettempdir()
     except OSError:  # full, or read-only: torch only wants to know a folder that exists
@@ -77,10 +85,13 @@ def _preload() -> None:
 
     from . import worker  # noqa: F401
 
-    for module in ("models.text", "models.transformer", "runtime.training"):
-        import_module(f"pipelab.{module}")
     torch.set_num_threads(1)  # an operation on several threads would leave a forked child hanging
-    sys.modules["pipelab"]._draw_later()
+
+
+def _preload(modules: list[str]) -> None:
+    """Import what every rank would otherwise import again."""
+    for module in modules:
+        import_module(module)
 
 
 def _fork(channel: socket.socket, descriptors: list[int]) -> int:

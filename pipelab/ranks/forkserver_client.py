@@ -1,4 +1,4 @@
-"""Forks: the kernel's side of the helper process that forks ranks."""
+"""The kernel's side of the forkserver: start it, have it fork ranks, ask how they ended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,41 +17,43 @@ from .errors import RankError
 
 
 @dataclass
-class Fork:
-    """A forked rank: its process, the connection to it, and the pipe with what it prints."""
+class ForkedRank:
+    """A rank's process, the connection to it, and the pipe with what it prints."""
 
     pid: int
     control: Connection
     output: int
-    parent: subprocess.Popen  # the helper that forked it
+    parent: subprocess.Popen  # the forkserver
     reaped: list[int | None] = field(default_factory=list)
 
 
 class ForkServer:
-    """The helper process, started at the first need, and again should it have died."""
+    """The process that forks ranks, as the kernel sees it: started when first needed, and again should it have died."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self.lock = threading.Lock()
         self.process: subprocess.Popen | None = None
         self.channel: socket.socket | None = None
         self.announced = False
+        self.preloaded: set[str] = set()  # modules
         self.asked = 0  # requests so far
         self.heard = b""  # of answers, and not yet read
 
-    def ready(self) -> bool:
-        """Start the helper if there is none, and wait until it can fork. Returns True if it had to be started."""
+    def ready(self, preload: Sequence[str] = ()) -> bool:
+        """Start the process if there is none, and wait until it has imported these modules. False: all was there."""
         with self.lock:
-            return self._ready()
+            started = self._ready()
+            if missing := [module for module in preload if module not in self.preloaded]:
+                _refuse(self._request({"do": "preload", "modules": missing}))
+                self.preloaded.update(missing)
+            return started or bool(missing)
 
     def _ready(self) -> bool:
         if self.process is not None and self.process.poll() is None and self.announced:
             return False
         if self.process is None or self.process.poll() is not None:
             self._launch()
-        answer = self._hear(0)
-        if "error" in answer:
-            raise RankError(f"ranks can't be started: the helper process failed\n{answer['error']}")
+        _refuse(self._hear(0))
         self.announced = True
         return True
 
@@ -63,6 +66,7 @@ class ForkServer:
         package = str(Path(__file__).parents[2])
         known = os.environ.get("PYTHONPATH")
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, known] if known else [package])}
+        environment["PIPELAB_ON_RANK"] = "1"  # no rank draws: see pipelab/__init__.py
         environment.setdefault("OMP_NUM_THREADS", "1")
         environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # what matters is raised
         # Ranks need the same memory step after step. By default glibc gives it back to the system in between, and the
@@ -70,7 +74,7 @@ class ForkServer:
         environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
         environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 30))
         with theirs:
-            self.announced, self.heard = False, b""
+            self.announced, self.heard, self.preloaded = False, b"", set()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pipelab.ranks.forkserver", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -80,7 +84,7 @@ class ForkServer:
                 env=environment,
             )
 
-    def fork(self) -> Fork:
+    def fork(self) -> ForkedRank:
         """A new rank's process. RankError if the system refuses."""
         ours, theirs = socket.socketpair()
         read, write = os.pipe()
@@ -98,27 +102,39 @@ class ForkServer:
             os.close(read)
             raise RankError(answer["error"])
         assert self.process is not None
-        return Fork(answer["pid"], Connection(ours.detach()), read, self.process)
+        return ForkedRank(answer["pid"], Connection(ours.detach()), read, self.process)
 
-    def reap(self, fork: Fork) -> int | None:
+    def reap(self, rank: ForkedRank) -> int | None:
         """How a rank ended: exit status, or minus the signal; None if that is not known."""
-        if fork.parent is not self.process or fork.parent.poll() is not None:
+        if rank.parent is not self.process or rank.parent.poll() is not None:
             return None  # only the parent can tell; its death was theirs, too
-        if not fork.reaped:
-            fork.reaped.append(self._ask({"do": "reap", "pid": fork.pid}).get("status"))
-        return fork.reaped[0]
+        if not rank.reaped:
+            rank.reaped.append(self._ask({"do": "reap", "pid": rank.pid}).get("status"))
+        return rank.reaped[0]
 
-    def _ask(self, request: dict, descriptors: list[int] | None = None) -> dict:
+    def close(self) -> None:
+        """End the process; the next run starts another."""
+        with self.lock:
+            process, channel = self.process, self.channel
+            self.process = self.channel = None
+        if process is not None and channel is not None:
+            channel.close()
+            process.wait()
+
+    def _ask(self, request: dict, descriptors: Sequence[int] = ()) -> dict:
         with self.lock:
             self._ready()
-            assert self.channel is not None
-            self.asked += 1
-            line = json.dumps({"number": self.asked, **request}).encode() + b"\n"
-            try:
-                socket.send_fds(self.channel, [line], descriptors or [])
-                return self._hear(self.asked)
-            except OSError as error:
-                raise RankError(f"the helper process that starts ranks is gone ({error}); run again") from None
+            return self._request(request, descriptors)
+
+    def _request(self, request: dict, descriptors: Sequence[int] = ()) -> dict:
+        assert self.channel is not None
+        self.asked += 1
+        line = json.dumps({"number": self.asked, **request}).encode() + b"\n"
+        try:
+            socket.send_fds(self.channel, [line], descriptors)
+            return self._hear(self.asked)
+        except OSError as error:
+            raise RankError(f"the forkserver, which starts ranks, is gone ({error}); run again") from None
 
     def _hear(self, number: int) -> dict:
         """The answer to this request. One that an interrupt kept from being heard may come first, and is dropped."""
@@ -128,7 +144,7 @@ class ForkServer:
                 part = self.channel.recv(1 << 16)
                 if not part:
                     status = self.process.wait() if self.process else None
-                    raise RankError(f"the helper process that starts ranks ended (status {status}); run again")
+                    raise RankError(f"the forkserver, which starts ranks, ended (status {status}); run again")
                 self.heard += part
             line, _, self.heard = self.heard.partition(b"\n")
             answer = json.loads(line)
@@ -136,24 +152,11 @@ class ForkServer:
                 return answer
 
 
-_server: ForkServer | None = None
-_making = threading.Lock()
+def _refuse(answer: dict) -> None:
+    if "error" in answer:
+        raise RankError(f"ranks can't be started: the forkserver failed\n{answer['error']}")
 
 
-def forks() -> ForkServer:
-    """This process's helper. A forked copy of this process gets one of its own."""
-    global _server  # the pool is the only global state
-    with _making:
-        if _server is None or _server.owner != os.getpid():
-            _server = ForkServer()
-        return _server
-
-
-def close() -> None:
-    """End the helper; the next run starts another."""
-    global _server
-    with _making:
-        server, _server = _server, None
-    if server is not None and server.channel is not None and server.process is not None:
-        server.channel.close()
-        server.process.wait()
+SERVER = ForkServer()  # this process's; the only global state
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SERVER.__init__)  # type: ignore[misc]  # a forked copy starts one of its own

@@ -10,18 +10,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from ..ir import at_least
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout, rebuilt, source_line, with_source
-from .forkserver_client import Fork, forks
+from .forkserver_client import SERVER, ForkedRank
 
 if TYPE_CHECKING:
-    from .worker import RankContext
+    pass
 
 _GRACE = 0.3  # seconds in which ranks may still tell why, after the first has failed
 _TICK = 0.05  # seconds between looks at cancel, timeout and progress
@@ -31,19 +30,36 @@ _OUTPUT_LIMIT = 1 << 20  # bytes that one rank may print in a run
 class Ranks:
     """A pool of `size` ranks: processes, each with a process group's rank, on its own GPU or on the CPU.
 
-    device   "cuda" (NCCL) or "cpu" (gloo). None: CUDA where there is a GPU for every rank, else the CPU.
-    threads  that torch may use in each rank
+    What stays warm is the forkserver, a process that has imported torch, one per kernel; every run forks fresh ranks
+    from it, so that nothing leaks from one run into the next. Under torchrun no process is started: `run` joins the
+    given world.
 
-    What stays warm is a helper process that has imported torch, one per kernel; every run forks fresh ranks from it, so
-    that nothing leaks from one run into the next. Under torchrun no process is started: `run` joins the given world.
+    Parameters
+    ----------
+    size : int
+        How many ranks.
+    device : {"cuda", "cpu"}, optional
+        "cuda" for NCCL, "cpu" for gloo. Default: CUDA where there is a GPU for every rank, else the CPU.
+    threads : int
+        How many torch may use in each rank.
+    preload : sequence of str
+        Modules that the forkserver imports before it forks, once, so that the ranks need not.
 
-    >>> with Ranks(2) as ranks:  # doctest: +SKIP
+    Raises
+    ------
+    ValueError
+        For a size or a number of threads below 1, and for an unknown device.
+
+    Examples
+    --------
+    >>> with Ranks(2) as ranks:
     ...     ranks.run(lambda ctx: ctx.rank)
     [0, 1]
     """
 
-    def __init__(self, size: int, device: str | None = None, threads: int = 1) -> None:
-        self.size, self.threads = at_least(1, size, "ranks"), at_least(1, threads, "threads")
+    def __init__(self, size: int, device: str | None = None, threads: int = 1, preload: Sequence[str] = ()) -> None:
+        self.size, self.threads = _at_least_one(size, "ranks"), _at_least_one(threads, "threads")
+        self.preload = tuple(preload)
         if device not in (None, "cpu", "cuda"):
             raise ValueError(f"device must be 'cpu', 'cuda' or None; got {device!r}")
         self.device = device
@@ -55,12 +71,12 @@ class Ranks:
         self.close()
 
     def close(self) -> None:
-        """Nothing is left to close after a run; the helper stays for the next one, and ends with this process."""
+        """Nothing is left to close after a run; the forkserver stays for the next one, and ends with this process."""
 
     def warm(self) -> float:
-        """Start the helper, so that the first run is quick. Returns the seconds that this took; 0 if it is there."""
+        """Start the forkserver, so that the first run is quick. Returns the seconds this took; 0 if it was there."""
         began = time.monotonic()
-        return time.monotonic() - began if under_torchrun() or forks().ready() else 0.0
+        return time.monotonic() - began if under_torchrun() or SERVER.ready(self.preload) else 0.0
 
     def run(
         self,
@@ -98,24 +114,32 @@ def under_torchrun() -> bool:
     return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
 
 
+def _at_least_one(value: int, what: str) -> int:
+    try:
+        whole = value.__index__()
+    except AttributeError:
+        raise ValueError(f"{what} must be a whole number; got {value!r}") from None
+    if whole < 1:
+        raise ValueError(f"{what} must be at least 1; got {value}")
+    return whole
+
+
 def _in_torchrun(ranks: Ranks, function: Callable[..., Any], arguments: tuple) -> list[Any]:
     import torch
     import torch.distributed as dist
 
-    from .worker import join
+    from .worker import RankContext, join
 
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     local, local_size = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size))
     if ranks.size != size:
         raise ValueError(f"torchrun started {size} ranks, but {ranks.size} are asked for")
     if not dist.is_initialized():
-        device = ranks.device or ("cuda" if torch.cuda.device_count() >= local_size else "cpu")
-        _in_torchrun.context = join(device, rank, size, local)  # type: ignore[attr-defined]
+        join(ranks.device or ("cuda" if torch.cuda.device_count() >= local_size else "cpu"), rank, size, local)
         atexit.register(_leave)
     torch.set_num_threads(ranks.threads)
-    context: RankContext = _in_torchrun.context  # type: ignore[attr-defined]
     results: list[Any] = [None] * size
-    dist.all_gather_object(results, function(context, *arguments))
+    dist.all_gather_object(results, function(RankContext.joined(local), *arguments))
     return results
 
 
@@ -141,7 +165,7 @@ class _Crowd:
 
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
-        self.members: list[Fork] = []
+        self.members: list[ForkedRank] = []
         self.states = [RankState(rank) for rank in range(ranks.size)]
         self.changed = [time.monotonic()] * ranks.size
         self.results: dict[int, Any] = {}
@@ -150,8 +174,7 @@ class _Crowd:
         self.printers: list[threading.Thread] = []
 
     def start(self, payload: bytes) -> None:
-        server = forks()
-        server.ready()
+        SERVER.ready(self.ranks.preload)
         setup = {
             "size": self.ranks.size,
             "device": self.ranks.device,
@@ -160,7 +183,7 @@ class _Crowd:
             "path": [os.path.abspath(entry or ".") for entry in sys.path],
         }
         for rank in range(self.ranks.size):
-            member = server.fork()
+            member = SERVER.fork()
             self.members.append(member)
             self.states[rank].pid = member.pid
             self.printers.append(threading.Thread(target=_relay, args=(rank, member.output), daemon=True))
@@ -244,7 +267,7 @@ class _Crowd:
         """The root of a failure: a dead process, else an exception, else one that only says that a peer has gone."""
         if self.closed:
             rank = self.closed[0]
-            return RankDied(rank, forks().reap(self.members[rank]), self.states[rank].at)
+            return RankDied(rank, SERVER.reap(self.members[rank]), self.states[rank].at)
         peers = ("connection closed", "connection reset", "broken pipe", "socket closed")
         own = [e for e in self.raised.values() if not any(text in str(e).lower() for text in peers)]
         return next(iter(own), None) or next(iter(self.raised.values()))
@@ -270,7 +293,7 @@ class _Crowd:
         return list(self.states)
 
     def stop(self) -> None:
-        """Kill what is left. The helper has not reaped the ranks yet, so that their numbers still mean them."""
+        """Kill what is left. The forkserver has not reaped the ranks yet, so that their numbers still mean them."""
         for member in self.members:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(member.pid, signal.SIGKILL)
@@ -278,7 +301,7 @@ class _Crowd:
                 os.kill(member.pid, signal.SIGKILL)
         for member in self.members:
             with contextlib.suppress(RankError):
-                forks().reap(member)
+                SERVER.reap(member)
             member.control.close()
         for printer in self.printers:
             printer.join(timeout=1)

@@ -43,6 +43,13 @@ class RankContext:
     local_rank: int
     state: tuple = field(default=("", False, None, None, None), repr=False)
 
+    @classmethod
+    def joined(cls, local_rank: int) -> RankContext:
+        """This process's, which is in the default process group already."""
+        backend = dist.get_backend()
+        device = torch.device("cuda", local_rank) if backend == "nccl" else torch.device("cpu")
+        return cls(dist.get_rank(), dist.get_world_size(), device, backend, local_rank)
+
     def at(
         self,
         text: str,
@@ -211,9 +218,8 @@ def _unreachable(reason: str) -> OSError:
 def join(device: str, rank: int, size: int, local_rank: int, **group: Any) -> RankContext:
     """Initialise the default process group for this device, and describe it."""
     backend = "nccl" if device == "cuda" else "gloo"
-    place = torch.device(device, local_rank) if device == "cuda" else torch.device("cpu")
     if device == "cuda":
+        group["device_id"] = place = torch.device(device, local_rank)
         torch.cuda.set_device(place)
-        group["device_id"] = place
     dist.init_process_group(backend, rank=rank, world_size=size, **group)
-    return RankContext(rank, size, place, backend, local_rank)
+    return RankContext.joined(local_rank)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
 from ..ir import Placement
+from ..overlap.expert_group import ExpertGroup
 from ..overlap.segmented import outermost
-
-if TYPE_CHECKING:
-    from .grid import Grid
+from .grid import Grid
 
 
 class Copies:
@@ -50,8 +48,8 @@ class Copies:
         """
         for _, module, group in self.shared:
             sum_gradients([p for p in module.parameters() if p.requires_grad], group)
-            for phased in outermost(module):
-                for count in phased.counts():
+            for segmented in outermost(module):
+                for count in segmented.counts():
                     dist.all_reduce(count, group=group)
 
     def fingerprints(self) -> dict[int, str]:
@@ -63,6 +61,17 @@ class Copies:
                 content.update(p.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
             found[stage] = content.hexdigest()
         return found
+
+
+def sum_replicated_gradients(module: nn.Module, group: ExpertGroup | None) -> None:
+    """Sum over the group the gradients of what every rank has a copy of: all parameters but those that are spread.
+
+    An expert stands on one rank, and has seen all ranks' tokens already.
+    """
+    if group is None or group.size == 1:
+        return
+    alone = {p for each in outermost(module) for p in each.spread_parameters()}
+    sum_gradients([p for p in module.parameters() if p.requires_grad and p not in alone], group.data)
 
 
 def sum_gradients(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:

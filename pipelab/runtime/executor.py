@@ -14,13 +14,14 @@ from ..autograd.saved_tensors import ActivationBytes
 from ..autograd.split_backward import SplitBackward
 from ..ir import Action, Schedule
 from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
+from ..overlap.expert_group import ExpertGroup
 from ..overlap.interleave import SegmentedPass, Turns, take_turns
 from ..overlap.pace import Pace
 from ..overlap.segmented import Segmented, outermost
 from ..overlap.streams import Streams
 from ..simulator.pair_timing import SegmentCosts
-from .copies import Copies
-from .grid import ExpertGroup, Grid, sum_replicated_gradients
+from .copies import Copies, sum_replicated_gradients
+from .grid import Grid
 from .job import StepRecord
 from .just_in_time import just_in_time
 from .p2p import Messages, require_message
@@ -36,7 +37,7 @@ class _Pending(NamedTuple):
 
     received: torch.Tensor
     output: torch.Tensor
-    split: SplitBackward | SegmentedPass | None  # if the backward comes as I and W, or in phases
+    split: SplitBackward | SegmentedPass | None  # if the backward comes as I and W, or in segments
 
 
 class Executor:
@@ -47,7 +48,7 @@ class Executor:
     seed       of dropout: the generator is seeded anew for each (step, stage, micro-batch), so that a single process
                can repeat it
     columns    pipelines side by side, in a `Grid`: this rank does its part for its own column's share
-    overlap    False: what phased stages exchange is waited for at once, and so hidden by nothing
+    overlap    False: what segmented stages exchange is waited for at once, and so hidden by nothing
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class Executor:
         self.group = ExpertGroup.of(grid.neighbours) if columns > 1 else None
         if self.group:
             for module in modules.values():
-                for phased in outermost(module):
-                    phased.spread(self.group)
+                for segmented in outermost(module):
+                    segmented.spread(self.group)
         self.streams = Streams(blocking=not overlap)
         parts = [part for action in self.program for part in action.computes]
         self.split = {(part.stage, part.microbatch) for part in parts if part.kind == "I"}
@@ -127,9 +128,9 @@ class Executor:
                     self._compute(action)
                     if self.sync:
                         self.sync()
-                    phases, lateness = self.streams.take()
-                    record.phases += [(action, phase) for phase in phases]
-                    if pace and phases:
+                    segments, lateness = self.streams.take()
+                    record.segments += [(action, segment) for segment in segments]
+                    if pace and segments:
                         pace.follow(self.streams.clock, lateness)
                     elif pace:
                         pace.hold()
@@ -169,7 +170,7 @@ class Executor:
     def _overlap(self, forward: Action, backward: Action) -> None:
         """A pair as one action: neither's message leaves before both are done.
 
-        Where a stage has phases the two take turns. The backward begins: its first rows can travel almost at once.
+        Where a stage has segments the two take turns. The backward begins: its first rows can travel almost at once.
         """
         if any(isinstance(self.modules[part.stage], Segmented) for part in (forward, backward)):
             take_turns(self._backward(backward), self._forward(forward))

@@ -10,57 +10,9 @@ ranks send each other tokens; all other parameters have a copy in each column, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import torch.distributed as dist
-from torch import nn
+from typing import NamedTuple
 
 from ..ir import at_least
-from ..overlap.segmented import outermost
-from .copies import sum_gradients
-
-
-@dataclass(frozen=True)
-class ExpertGroup:
-    """The ranks over which the experts of a layer are spread, in equal consecutive blocks.
-
-    ranks   their numbers in the whole world; `rank` is this one's place among them
-    data    the process group on which rows travel
-    counts  another on which ranks tell each other how many: it need not wait for rows that are on their way
-    """
-
-    ranks: tuple[int, ...]
-    rank: int
-    data: dist.ProcessGroup
-    counts: dist.ProcessGroup
-
-    @classmethod
-    def of(cls, ranks: Sequence[int] | None = None) -> ExpertGroup:
-        """Made by all its ranks together; ranks outside needn't take part. None: of the whole world."""
-        ranks = tuple(range(dist.get_world_size()) if ranks is None else ranks)
-        here = dist.get_rank()
-        if here not in ranks:
-            raise ValueError(f"rank {here} is not one of the group's ranks, {list(ranks)}")
-        data, counts = (dist.new_group(list(ranks), use_local_synchronization=True) for _ in range(2))
-        return cls(ranks, ranks.index(here), data, counts)
-
-    @property
-    def size(self) -> int:
-        return len(self.ranks)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ExpertGroup:
-        return self  # a copy of a layer talks to the same ranks
-
-    def require_agreement(self, **settings: Any) -> None:
-        """ValueError, on every rank, if the ranks have different settings: their rows would not fit each other."""
-        theirs: list[Any] = [None] * self.size
-        dist.all_gather_object(theirs, settings, group=self.counts)
-        for name in settings:
-            values = [each.get(name) for each in theirs]
-            if len(set(values)) > 1:
-                raise ValueError(f"all ranks of an expert group must have the same {name}; they have {values}")
 
 
 class Grid(NamedTuple):
@@ -95,14 +47,3 @@ class Grid(NamedTuple):
     def neighbours(self) -> tuple[int, ...]:
         """The ranks of this row. They stand next to each other: within a machine, where there are several."""
         return tuple(self.row * self.columns + column for column in range(self.columns))
-
-
-def sum_replicated_gradients(module: nn.Module, group: ExpertGroup | None) -> None:
-    """Sum over the group the gradients of what every rank has a copy of: all parameters but those that are spread.
-
-    An expert stands on one rank, and has seen all ranks' tokens already.
-    """
-    if group is None or group.size == 1:
-        return
-    alone = {p for each in outermost(module) for p in each.spread_parameters()}
-    sum_gradients([p for p in module.parameters() if p.requires_grad and p not in alone], group.data)

@@ -37,7 +37,7 @@ class Job:
     dtype: Any
     rehearse: bool  # the stages are our own: run copies of them before the clock starts
     expert_ranks: int = 1  # pipelines side by side, over which experts are spread
-    overlap: bool = True  # False: exchanges of phased stages are waited for at once
+    overlap: bool = True  # False: exchanges of segmented stages are waited for at once
 
 
 @dataclass
@@ -45,7 +45,7 @@ class StepRecord:
     """What one rank did in one step. Times in nanoseconds of its machine's monotonic clock."""
 
     spans: list[tuple[Action, int, int]] = field(default_factory=list)
-    phases: list[tuple[Action, SegmentSpan]] = field(default_factory=list)  # of actions on phased stages
+    segments: list[tuple[Action, SegmentSpan]] = field(default_factory=list)  # of actions on segmented stages
     activation_bytes: list[tuple[int, int]] = field(default_factory=list)  # (time, bytes kept) after each action
     freed_bytes: list[tuple[int, Action, int]] = field(default_factory=list)  # (time, action, bytes that it freed)
     peak_bytes: int = 0
@@ -71,7 +71,7 @@ class Report:
     steps: list[StepRecord] = field(default_factory=list)
     bytes_sent: int = 0
     comparison: ReferenceCheck | None = None
-    exchanges: dict[int, int] = field(default_factory=dict)  # phased stage -> exchanges in its forward
+    exchanges: dict[int, int] = field(default_factory=dict)  # segmented stage -> exchanges in its forward
     early: dict[str, str] = field(default_factory=dict)  # parameter -> why I computed its gradient, which W should
     fingerprints: dict[int, str] = field(default_factory=dict)  # stage with several copies -> of its last parameters
     device: str = ""

@@ -23,7 +23,7 @@ class Run:
 
     timeline              measured (or paced) Timeline in ms of the step of median length; `timelines` has every step
     simulated             the prediction for it, in ms: at the paced costs, or at costs calibrated from this very run.
-                          Pairs of phased stages take what their phases take in turns, or one by one if not overlapped
+                          Pairs of segmented stages take what their segments take in turns, or one by one
     losses                of each step; empty for inference without targets
     outputs               of a forward-only schedule, one per step: the last stage's output for the whole batch, its
                           micro-batches in order; else empty
@@ -205,18 +205,18 @@ def _timeline(schedule: Schedule, job: Job, reports: Sequence[Report], step: int
     zero = min(start for each in steps for _, start, _ in each.spans)
     spans = []
     for rank, each in enumerate(steps):
-        in_phases = {action for action, _ in each.phases}
+        in_segments = {action for action, _ in each.segments}
         spans += [
             Span(rank, "compute", action, (start - zero) / 1e6, (end - zero) / 1e6)
             for action, start, end in each.spans
-            if action not in in_phases
+            if action not in in_segments
         ]
         spans += [
-            Span(rank, phase.stream, action, phase.start * 1e3 - zero / 1e6, phase.end * 1e3 - zero / 1e6)
-            for action, phase in each.phases
+            Span(rank, segment.stream, action, segment.start * 1e3 - zero / 1e6, segment.end * 1e3 - zero / 1e6)
+            for action, segment in each.segments
         ]
     link = job.pace is not None and (
-        job.pace.latency or job.pace.bandwidth or any(each.phases for each in steps) and job.pace.communicates
+        job.pace.latency or job.pace.bandwidth or any(each.segments for each in steps) and job.pace.communicates
     )
     return Timeline.from_spans(
         spans,

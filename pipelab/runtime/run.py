@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .job import Batch, Loss, Optimizer, StageSource
 
 
+#: What every rank of a run would import, imported once in the process that they are forked from.
+_PRELOAD = ("pipelab.models.text", "pipelab.models.transformer", "pipelab.runtime.training")
 _A_BATCH = "a batch is a pair of tensors, (inputs, targets)"
 
 
@@ -73,7 +75,7 @@ def run(
                spread over them, all else is copied, and each takes an equal share of every micro-batch. The Run's
                figures per rank, and its timelines, are then of the first of these pipelines. Dropout is drawn by each
                rank for its own share, so that the check can't repeat it.
-    overlap    False: what phased stages exchange is waited for at once, so that no computation hides it
+    overlap    False: what segmented stages exchange is waited for at once, so that no computation hides it
     check      compare losses and every gradient, or the outputs of inference, with one process's
     device     "cuda" or "cpu". None: CUDA where there is a GPU for every rank, else the CPU.
     dtype      of the model; None: float32
@@ -98,7 +100,7 @@ def run(
                 Progress(min(total, sum(s.done or 0 for s in states)), total, tuple(s.at or "starting" for s in states))
             )
 
-    with Ranks(schedule.num_ranks * expert_ranks, device) as ranks:
+    with Ranks(schedule.num_ranks * expert_ranks, device, preload=_PRELOAD) as ranks:
         reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=report, cancel=cancel)
     return collect(schedule, job, reports, pressed)
 

@@ -58,8 +58,8 @@ def train_in_one_process(
                 key: g for stage, module in enumerate(modules) for key, g in gradients_of(stage, module).items()
             }
         for module in modules:
-            for phased in outermost(module):
-                phased.end_step()
+            for segmented in outermost(module):
+                segmented.end_step()
         for each in optimizers:
             each.step()
             each.zero_grad()

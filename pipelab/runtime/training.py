@@ -72,8 +72,8 @@ def train(ctx: RankContext, job: Job) -> Report:
         if number == 0 and job.check:
             gradients = {key: g for stage, module in modules.items() for key, g in gradients_of(stage, module).items()}
         for module in modules.values():
-            for phased in outermost(module):
-                phased.end_step()
+            for segmented in outermost(module):
+                segmented.end_step()
         for each in optimizers:
             each.step()
             each.zero_grad()

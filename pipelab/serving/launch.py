@@ -131,7 +131,8 @@ def serve(
             done = min(total, sum(state.done or 0 for state in states))
             progress(Progress(done, total, tuple(state.at or "starting" for state in states)))
 
-    reports = Ranks(size, device).run(_on_this_rank, job, timeout=timeout, progress=report, cancel=cancel)
+    pool = Ranks(size, device, preload=["pipelab.serving.server"])
+    reports = pool.run(_on_this_rank, job, timeout=timeout, progress=report, cancel=cancel)
     return _collect(job, reports)
 
 

@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector
 
 from ..eplb import Plan
 from ..moe.dispatch import DispatchPlan, count, dispatch_plan, gathered
-from ..runtime.grid import ExpertGroup
+from ..overlap.expert_group import ExpertGroup
 
 
 def choose_replicas(experts: Tensor, slots: Tensor, chosen: Tensor | None = None, rank: int = 0) -> Tensor:

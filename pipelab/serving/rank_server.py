@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..eplb import Plan, rebalance
 from ..moe.layer import seeded_expert
+from ..overlap.expert_group import ExpertGroup
 from ..overlap.pace import sharpen_sleep, sleep_until
-from ..runtime.grid import ExpertGroup
 from .fixed_routing import routes_of
 from .migration import migrate
 from .placed_experts import PlacedExperts

@@ -35,7 +35,7 @@ class Around(Segmented):
         y = self.first(x).tanh()
         rows, y, number = yield Exchange("there", y, [len(y)], [len(y)], carry=(y * x, torch.arange(len(x))))
         rows = self.second(rows).tanh()
-        rows, y = yield Exchange("back", rows, [len(y)], [len(y)], carry=(y + number[:, None],), phase="middle")
+        rows, y = yield Exchange("back", rows, [len(y)], [len(y)], carry=(y + number[:, None],), segment="middle")
         return self.third(rows * y)
 
 
@@ -137,7 +137,7 @@ def test_what_is_not_carried_is_noticed() -> None:
             (rows,) = yield Exchange("there", y, [len(y)], [len(y)])
             return self.second(rows) + y
 
-    with pytest.raises(ValueError, match="Forgets's phase before the end uses a tensor of an earlier phase"):
+    with pytest.raises(ValueError, match="Forgets's segment before the end uses a tensor of an earlier segment"):
         take_turns(SegmentedPass(Forgets().double(), Streams()).forward(rows(1)))
 
 
@@ -145,7 +145,7 @@ def test_exchanges_that_were_not_declared() -> None:
     class Counts(Around):
         exchanges = 3
 
-    with pytest.raises(ValueError, match="Counts declares 3 exchanges, but its phases yield 2"):
+    with pytest.raises(ValueError, match="Counts declares 3 exchanges, but its segments yield 2"):
         take_turns(SegmentedPass(Counts().double(), Streams()).forward(rows(1)))
 
 
@@ -175,13 +175,13 @@ def test_ranks_that_disagree_on_what_they_send(send, receive, width, message) ->
         Ranks(2).run(forward, timeout=30)
 
 
-def test_a_module_without_phases() -> None:
-    with pytest.raises(NotImplementedError, match="Segmented must define phases"):
+def test_a_module_without_segments() -> None:
+    with pytest.raises(NotImplementedError, match="Segmented must define segments"):
         Segmented()(torch.ones(1))
 
 
 class Sleepy(Segmented):
-    """Another module's phases, with a sleep before and after each."""
+    """Another module's segments, with a sleep before and after each."""
 
     def __init__(self, module: Segmented, seed: int) -> None:
         super().__init__()
@@ -190,14 +190,14 @@ class Sleepy(Segmented):
     def segments(self, x: Tensor) -> Segments:
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         generator = random.Random(self.seed * 100 + rank)
-        phases = self.module.segments(x)
+        segments = self.module.segments(x)
         try:
-            exchange = next(phases)
+            exchange = next(segments)
             while True:
                 time.sleep(generator.choice([0, 0, 0.001, 0.005]))
                 came = yield exchange
                 time.sleep(generator.choice([0, 0, 0.001, 0.005]))
-                exchange = phases.send(came)
+                exchange = segments.send(came)
         except StopIteration as end:
             return end.value
 

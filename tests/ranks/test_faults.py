@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from pipelab import Ranks
 from pipelab.ranks import Cancelled, Deadlock, RankDied, RankError, RankTimeout
-from pipelab.ranks.forkserver_client import close, forks
+from pipelab.ranks.forkserver_client import SERVER
 from tests.ranks.drivers import descendants, driver, gone
 
 SLEEPER = """
@@ -41,8 +41,8 @@ def ranks():
     pool.warm()
     yield pool
     assert Ranks(2).run(lambda ctx: ctx.rank) == [0, 1]
-    helper = psutil.Process(forks().process.pid)
-    assert gone(helper.children())
+    server = psutil.Process(SERVER.process.pid)
+    assert gone(server.children())
 
 
 @contextlib.contextmanager
@@ -218,30 +218,29 @@ def test_a_failing_progress_callback_ends_the_run(ranks) -> None:
         ranks.run(lambda ctx: time.sleep(60), progress=fail)
 
 
-def test_the_helper_is_killed(ranks) -> None:
-    os.kill(forks().process.pid, signal.SIGKILL)
-    forks().process.wait()
+def test_the_forkserver_is_killed(ranks) -> None:
+    os.kill(SERVER.process.pid, signal.SIGKILL)
+    SERVER.process.wait()
 
 
-def test_the_helper_is_killed_in_a_run(ranks) -> None:
+def test_the_forkserver_is_killed_in_a_run(ranks) -> None:
     with soon(), pytest.raises(RankError):
-        ranks.run(lambda ctx: time.sleep(60), progress=lambda states: os.kill(forks().process.pid, signal.SIGKILL))
+        ranks.run(lambda ctx: time.sleep(60), progress=lambda states: os.kill(SERVER.process.pid, signal.SIGKILL))
 
 
 def test_interrupts_while_ranks_start(ranks) -> None:
-    """An answer of the helper's that an interrupt kept from being heard is not taken for the next one's."""
+    """An answer of the forkserver's that an interrupt kept from being heard is not taken for the next one's."""
     for _ in range(20):
-        server = forks()
-        with server.lock:
-            server.asked += 1
-            server.channel.sendall(json.dumps({"number": server.asked, "do": "reap", "pid": 0}).encode() + b"\n")
+        with SERVER.lock:
+            SERVER.asked += 1
+            SERVER.channel.sendall(json.dumps({"number": SERVER.asked, "do": "reap", "pid": 0}).encode() + b"\n")
         assert ranks.run(lambda ctx: ctx.rank) == [0, 1]
 
 
-def test_the_helper_is_ended(ranks) -> None:
-    helper = psutil.Process(forks().process.pid)
-    close()
-    assert not helper.is_running()
+def test_the_forkserver_is_ended(ranks) -> None:
+    server = psutil.Process(SERVER.process.pid)
+    SERVER.close()
+    assert not server.is_running()
 
 
 def test_an_interrupt_stops_all_ranks() -> None:

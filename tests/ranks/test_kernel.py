@@ -65,7 +65,7 @@ def execute(kernel) -> Execute:
 
 
 def ranks_below(manager: KernelManager) -> list[psutil.Process]:
-    """The helper and its ranks, once there are two of these."""
+    """The forkserver and its ranks, once there are two of these."""
     kernel = psutil.Process(manager.provisioner.pid)
     until = time.monotonic() + 60
     while time.monotonic() < until:

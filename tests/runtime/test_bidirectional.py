@@ -15,7 +15,7 @@ from pipelab import Schedule, dualpipe, from_csv, run, simulate
 from pipelab.ir import Placement, bidirectional
 from pipelab.models import batches, transformer_stages
 from pipelab.ranks import RankDied
-from pipelab.ranks.forkserver_client import forks
+from pipelab.ranks.forkserver_client import SERVER
 from pipelab.runtime import Progress
 from tests.ir.generate import random_schedule
 from tests.ranks.drivers import gone
@@ -138,5 +138,5 @@ def test_a_rank_killed_between_both_directions(tmp_path) -> None:
         run(schedule, stages, vectors(16), loss=mse, steps=3, check=False, progress=note)
     assert time.monotonic() - killed[0] < 10
     assert caught.value.rank == 2
-    assert gone(psutil.Process(forks().process.pid).children())
+    assert gone(psutil.Process(SERVER.process.pid).children())
     assert run(schedule, linears(4), vectors(16), loss=mse).gradients_equal

@@ -15,6 +15,7 @@ from torch import nn
 from pipelab import Action, Costs, Schedule, ScheduleError, gpipe, run
 from pipelab.ir import linear
 from pipelab.ranks import Cancelled, RankDied, RankTimeout
+from pipelab.ranks.forkserver_client import ForkServer
 from pipelab.runtime import Progress
 from tests.runtime.small import linears, mse, vectors
 
@@ -24,7 +25,7 @@ class TestRefusals:
 
     @pytest.fixture(autouse=True)
     def _no_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipelab.ranks.pool.forks", lambda: pytest.fail("a process was asked for"))
+        monkeypatch.setattr(ForkServer, "ready", lambda *_: pytest.fail("a process was asked for"))
 
     @pytest.mark.parametrize("count", [0, 2, 4])
     def test_stages(self, count: int) -> None:

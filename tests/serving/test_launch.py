@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipelab import Plan, rebalance
 from pipelab.eplb import MovingAverage, Window, contiguous, drifting, one_hot, zipf
 from pipelab.ranks import Cancelled, RankDied
-from pipelab.ranks.forkserver_client import forks
+from pipelab.ranks.forkserver_client import SERVER, ForkServer
 from pipelab.runtime import Progress
 from pipelab.serving import Serving, serve
 from pipelab.serving.fixed_routing import counts_of, routes_of
@@ -148,7 +148,7 @@ class TestRefusals:
 
     @pytest.fixture(autouse=True)
     def _no_process(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pipelab.ranks.pool.forks", lambda: pytest.fail("a process was asked for"))
+        monkeypatch.setattr(ForkServer, "ready", lambda *_: pytest.fail("a process was asked for"))
 
     @pytest.mark.parametrize(
         ("loads", "message"),
@@ -223,7 +223,7 @@ class TestFaults:
         with pytest.raises(RankDied, match="rank 1 was killed by SIGKILL"):
             serve(np.ones((4, 1, 8)), ranks=4, predictor=Deadly(1), **SMALL)
         assert time.monotonic() - began < 30
-        assert gone(psutil.Process(forks().process.pid).children())
+        assert gone(psutil.Process(SERVER.process.pid).children())
 
     def test_a_predictor_that_fails(self) -> None:
         class Failing:
@@ -245,7 +245,7 @@ class TestFaults:
         with pytest.raises(Cancelled):
             given = {**SMALL, "steps": 300}
             serve(np.ones((1, 8)), ranks=2, pace_us=1000, progress=progress, cancel=cancel, **given)
-        assert gone(psutil.Process(forks().process.pid).children())
+        assert gone(psutil.Process(SERVER.process.pid).children())
         assert 0 < seen[-1].fraction < 1 and "window 0, step" in seen[-1].where[0]
 
 
