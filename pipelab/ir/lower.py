@@ -1,25 +1,48 @@
-"""lower: add the sends and receives to a schedule, in one order that all ranks share."""
+"""lower: add the sends and receives to a schedule, in the order in which ranks do them."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 
 from .action import Action
 from .check import require_valid
-from .flow import Flow
-from .messages import sent
+from .messages import Message, channels, received, sent
 from .schedule import Schedule
 
 
 def lower(schedule: Schedule) -> Schedule:
-    """The same schedule with SEND and RECV actions. ScheduleError if `check` finds a problem.
+    """The same schedule with SEND and RECV actions, each rank's program in the order in which the rank executes it.
 
-    Every action gets a time from a simulation at unit costs, and every message the time at which its action ends.
-    Sorted by time, computations and messages form one sequence in which nothing comes before what it needs; a rank's
-    program is its part of that sequence. So the first event that is not over can always go on: its ranks have nothing
-    else left to do before it. This holds even where a message has no tag, arrives in order, and holds both ranks until
-    it is over, as with NCCL. How early a rank *posts* a receive is the executor's business.
+    A send directly follows the computation that makes what it sends. A receive stands as late as it can: directly
+    before the computation that needs its message, or that needs a message which the same rank sends later.
 
+    Parameters
+    ----------
+    schedule : Schedule
+        With or without messages; those that it has are replaced.
+
+    Returns
+    -------
+    Schedule
+        Lowered; `check` finds nothing wrong with it.
+
+    Raises
+    ------
+    ScheduleError
+        If `check` finds a problem.
+
+    Notes
+    -----
+    A send holds its rank up no longer than it takes to start, and a receive until its message has come. What one rank
+    sends to another travels on a channel of its own, and arrives in the order in which it was sent. So messages need no
+    tags. A rank that waits for a message waits for a rank that has yet to compute it, or to compute one that this very
+    computation needs as well; ranks that waited in a circle would compute in a circle, and `check` has excluded that.
+    Nor does it matter if a message that nobody has asked for holds up the messages behind it on its channel, as with
+    NCCL: those ahead of the one that a rank waits for have been received.
+
+    Examples
+    --------
     >>> from pipelab.schedules import gpipe
     >>> print(lower(gpipe(2, 1)))
     gpipe: 2 ranks, 2 stages, 1 micro-batch
@@ -27,17 +50,20 @@ def lower(schedule: Schedule) -> Schedule:
     rank 1  1RECV_F0      1F0      1B0 1SEND_B0
     """
     require_valid(schedule)
-    flow = Flow.of(schedule)
-    walked = flow.walk()
-    # (time, 0 for a message and 1 for a computation, number): messages first, as what needs one may start at that time.
-    events: list[tuple[int, int, int, int, Action]] = []
-    for number, (rank, action) in enumerate(flow.actions):
-        events.append((walked.start[number], 1, number, rank, action))
-        for part in action.computes:
-            if message := sent(part, schedule):
-                events.append((walked.end[number], 0, number, message.source, message.send))
-                events.append((walked.end[number], 0, number, message.target, message.receive))
-    programs: list[list[Action]] = [[] for _ in range(schedule.num_ranks)]
-    for _, _, _, rank, action in sorted(events, key=lambda event: event[:3]):
-        programs[rank].append(action)
+    on_their_way = {channel: deque(messages) for channel, messages in channels(schedule).items()}
+    programs: list[list[Action]] = []
+    for program in schedule.programs:
+        ordered: list[Action] = []
+        known: set[Message] = set()  # received so far
+        for action in program:
+            for part in action.computes:
+                if needed := received(part, schedule):
+                    while needed not in known:
+                        earlier = on_their_way[needed.source, needed.target].popleft()
+                        known.add(earlier)
+                        ordered.append(earlier.receive)
+            if action.computes:
+                ordered.append(action)
+                ordered += [message.send for part in action.computes if (message := sent(part, schedule))]
+        programs.append(ordered)
     return replace(schedule, programs=tuple(map(tuple, programs)))

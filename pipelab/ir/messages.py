@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -54,23 +54,35 @@ def received(part: Action, schedule: Schedule) -> Message | None:
     return _message((part.kind, before, part.microbatch), schedule)
 
 
-def check_messages(schedule: Schedule) -> Iterator[Found]:
-    """Everything wrong with a lowered schedule's messages; nothing for a schedule that is not lowered.
-
-    The rules are NCCL's: a message has no tag, and its send and its receive hold both ranks until both have come to it.
-    """
-    if not any(action.kind in MESSAGES for program in schedule.programs for action in program):
-        return
-    wanted: dict[tuple[int, Action], Message] = {}
+def channels(schedule: Schedule) -> dict[tuple[int, int], list[Message]]:
+    """(source, target) -> what one rank sends to another, in the order in which it is computed."""
+    found: dict[tuple[int, int], list[Message]] = {}
     for program in schedule.programs:
         for action in program:
             for part in action.computes:
                 if message := sent(part, schedule):
-                    wanted[message.source, message.send] = wanted[message.target, message.receive] = message
+                    found.setdefault((message.source, message.target), []).append(message)
+    return found
+
+
+def check_messages(schedule: Schedule) -> Iterator[Found]:
+    """Everything wrong with a lowered schedule's messages; nothing for a schedule that is not lowered.
+
+    The rules are those of :func:`pipelab.ir.lower`: messages have no tags, and arrive in the order in which they were
+    sent from one rank to another; a send holds its rank up no longer than it takes to start, and a receive until its
+    message has come.
+    """
+    if not any(action.kind in MESSAGES for program in schedule.programs for action in program):
+        return
+    wanted: dict[tuple[int, Action], Message] = {}
+    for messages in channels(schedule).values():
+        for message in messages:
+            wanted[message.source, message.send] = wanted[message.target, message.receive] = message
     miscounted = [*_miscounted(schedule, wanted)]
     yield from miscounted
     yield from _misordered(schedule)
     if not miscounted:
+        yield from _crossed(schedule, wanted)
         yield from _blocked(schedule, wanted)
 
 
@@ -104,28 +116,46 @@ def _misordered(schedule: Schedule) -> Iterator[Found]:
             done.update(message.send for part in action.computes if (message := sent(part, schedule)))
 
 
+def _crossed(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:
+    """Messages between two ranks are received in the order in which they are sent. Where do the orders first differ?"""
+    coming: dict[tuple[int, int], deque[Message]] = {}
+    for rank, program in enumerate(schedule.programs):
+        for action in program:
+            if action.kind in (SEND_F, SEND_B):
+                message = wanted[rank, action]
+                coming.setdefault((rank, message.target), deque()).append(message)
+    crossed: set[tuple[int, int]] = set()
+    for rank, program in enumerate(schedule.programs):
+        for action in program:
+            if action.kind in (RECV_F, RECV_B):
+                message = wanted[rank, action]
+                channel = message.source, rank
+                first = coming[channel].popleft()
+                if first != message and channel not in crossed:
+                    crossed.add(channel)
+                    what = f"rank {rank} expects {action} from rank {message.source}, which sends {first.send} first"
+                    yield rank, action, what
+
+
 def _blocked(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:
-    """Run the programs: a message passes only when both its ranks stand at it. Where do ranks stand for ever?"""
+    """Run the programs: a rank stands at a receive until its message was sent. Which ranks stand for ever?"""
     programs = [[action for action in program if action.kind in MESSAGES] for program in schedule.programs]
     position = [0] * schedule.num_ranks
-    standing: set[Message] = set()  # one of its two ranks has come to it
+    on_its_way: set[Message] = set()
     moved = [*range(schedule.num_ranks)]
     while moved:
         rank = moved.pop()
-        if position[rank] == len(programs[rank]):
-            continue
-        message = wanted[rank, programs[rank][position[rank]]]
-        if message not in standing:
-            standing.add(message)
-        else:
-            standing.remove(message)
-            for end in (message.source, message.target):
-                position[end] += 1
-                moved.append(end)
+        while position[rank] < len(programs[rank]):
+            message = wanted[rank, programs[rank][position[rank]]]
+            if rank == message.source:
+                on_its_way.add(message)
+                moved.append(message.target)
+            elif message not in on_its_way:
+                break
+            position[rank] += 1
     for rank, (program, at) in enumerate(zip(programs, position, strict=True)):
         if at < len(program):
             action = program[at]
-            message = wanted[rank, action]
-            peer = message.target if rank == message.source else message.source
+            peer = wanted[rank, action].source
             there = programs[peer][position[peer]]
             yield rank, action, f"rank {rank} waits at {action} for rank {peer}, which waits at {there}"

@@ -23,7 +23,6 @@ from ..simulator.pair_timing import SegmentCosts
 from .copies import Copies, sum_replicated_gradients
 from .grid import Grid
 from .job import StepRecord
-from .just_in_time import just_in_time
 from .p2p import Messages, require_message
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Executor:
             pace,
         )
         self.grid = grid = Grid.of(ctx.rank, schedule.num_ranks, columns)
-        self.program = just_in_time(schedule.programs[grid.row])
+        self.program = schedule.programs[grid.row]
         self.last = schedule.num_stages - 1
         link = _link(pace, schedule.num_stages)
         self.messages = Messages(schedule, grid.row, ctx.device, link, grid.pipeline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from graphlib import CycleError, TopologicalSorter
 
 from pipelab.ir import Action, Schedule
@@ -103,19 +103,17 @@ def messages(schedule: Schedule) -> Counter[tuple[int, Action]]:
 
 
 def runs_without_tags(schedule: Schedule) -> bool:
-    """Run a lowered schedule under the strictest rules, one action at a time on every rank.
+    """Run a lowered schedule, one action at a time on every rank.
 
-    A send waits until the other rank stands at a receive from this one, and then delivers whatever was sent, since
-    nothing names it.
+    A send puts what the rank has made into the channel to the other rank, and a receive takes whatever comes out of the
+    channel first, since nothing names it; where it is empty, the rank waits.
 
-    False if a rank never ends, is given something else than it expects, or computes on what it has not got.
+    False if a rank never ends, is given something else than it expects, sends what it has not got or computes on it,
+    and if anything is left in a channel.
     """
     heads = [0] * schedule.num_ranks
     have: list[set[tuple[str, int, int]]] = [set() for _ in heads]
-
-    def head(rank: int) -> Action | None:
-        program = schedule.programs[rank]
-        return program[heads[rank]] if heads[rank] < len(program) else None
+    channels: defaultdict[tuple[int, int], deque[tuple[str, int, int]]] = defaultdict(deque)
 
     def other_end(action: Action) -> tuple[int, int] | None:
         """(stage, rank) that a message goes to or comes from."""
@@ -125,35 +123,31 @@ def runs_without_tags(schedule: Schedule) -> bool:
     moved = True
     while moved:
         moved = False
-        for rank in range(schedule.num_ranks):
-            action = head(rank)
-            if action is None:
+        for rank, program in enumerate(schedule.programs):
+            if heads[rank] == len(program):
                 continue
-            if action.kind in ("SEND_F", "SEND_B"):
+            action = program[heads[rank]]
+            if action.kind[:4] in ("SEND", "RECV"):
                 end = other_end(action)
                 if end is None or end[1] == rank:
                     return False
                 stage, peer = end
-                receive = head(peer)
-                if receive is None or receive.kind not in ("RECV_F", "RECV_B"):
+                what = {"F": "F", "B": "I"}[action.kind[-1]]
+                if action.kind.startswith("SEND"):
+                    made = what, action.stage, action.microbatch
+                    if made not in have[rank]:
+                        return False
+                    channels[rank, peer].append(made)
+                elif not channels[peer, rank]:
                     continue
-                start = other_end(receive)
-                if start is None or start[1] != rank:
-                    continue
-                what = {"SEND_F": "F", "SEND_B": "I"}[action.kind], action.stage, action.microbatch
-                expected = receive.kind == action.kind.replace("SEND", "RECV")
-                if not expected or (receive.stage, receive.microbatch) != (stage, action.microbatch):
+                elif (came := channels[peer, rank].popleft()) == (what, stage, action.microbatch):
+                    have[rank].add(came)
+                else:
                     return False
-                if what not in have[rank]:
-                    return False
-                have[peer].add(what)
-                heads[rank] += 1
-                heads[peer] += 1
-                moved = True
-            elif action.kind not in ("RECV_F", "RECV_B"):
+            else:
                 if any(need not in have[rank] for part in parts(action) for need in needs(part, schedule.num_stages)):
                     return False
                 have[rank].update((p.kind.replace("B", "I"), p.stage, p.microbatch) for p in parts(action))
-                heads[rank] += 1
-                moved = True
-    return all(head(rank) is None for rank in range(schedule.num_ranks))
+            heads[rank] += 1
+            moved = True
+    return heads == [*map(len, schedule.programs)] and not any(channels.values())

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
 from torch import nn
 
-from pipelab import Action, Costs, Schedule, build, gpipe, lower, naive, one_f_one_b, run, simulate
+from pipelab import Action, Costs, Schedule, build, gpipe, naive, one_f_one_b, run, simulate
 from pipelab.ir import bidirectional, looped, v_shape
-from pipelab.ir.action import RECV_B, RECV_F, SEND_B, SEND_F
+from pipelab.ir.action import SEND_B, SEND_F
 from pipelab.models import batches, transformer_stages
-from pipelab.runtime.just_in_time import just_in_time
 from pipelab.runtime.single_process import compare_training
-from tests.ir.generate import valid_schedules
 from tests.runtime.small import WIDTH, linears, mse, vectors
 
 SENDS = (SEND_F, SEND_B)
@@ -186,21 +182,6 @@ def test_no_rank_waits_for_a_message_before_it_must() -> None:
     result = run(one_f_one_b(3, 6), linears(3), vectors(12), loss=mse, pace=costs, steps=8)
     fastest = min(timeline.makespan for timeline in result.timelines)  # of eight, as the machine may be busy
     assert 0.98 < fastest / result.simulated_makespan_ms < 1.1
-
-
-@given(valid_schedules())
-def test_messages_just_in_time(schedule: Schedule) -> None:
-    """The executor's order: the same actions, computations as they were, and no message away from its computation."""
-    for program in lower(schedule).programs:
-        ordered = just_in_time(program)
-        assert sorted(map(str, ordered)) == sorted(map(str, program))
-        assert [a for a in ordered if a.computes] == [a for a in program if a.computes]
-        assert [a for a in ordered if a.kind in SENDS] == [a for a in program if a.kind in SENDS]
-        for action, following in pairwise(ordered):
-            if action.kind in (RECV_F, RECV_B):
-                assert following.kind in (RECV_F, RECV_B) or following.computes
-            if following.kind in SENDS:
-                assert action.kind in SENDS or action.computes
 
 
 def test_progress_and_the_steps_timelines() -> None:
