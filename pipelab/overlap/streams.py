@@ -82,9 +82,9 @@ class Streams:
             flight.wait()
         return flight
 
-    def take(self) -> tuple[list[SegmentSpan], list[tuple[float, float]]]:
-        """The spans and the lateness since the last time. The comm stream is empty then."""
-        taken = self.spans, self.lateness
+    def take(self) -> list[SegmentSpan]:
+        """The spans since the last time; lateness begins anew, too. The comm stream is empty then."""
+        taken = self.spans
         self.spans, self.lateness, self.last = [], [], None
         return taken
 

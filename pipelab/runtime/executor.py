@@ -1,4 +1,4 @@
-"""Executor: one rank's loop. It does what its program says, on real tensors, and notes when."""
+"""Executor: one rank's part of a schedule, on real tensors. To each kind of instruction there is a method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from ..autograd.saved_tensors import ActivationBytes
 from ..autograd.split_backward import SplitBackward
 from ..ir import Action, Schedule
-from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
+from ..ir.action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD, OVERLAP, RECV_B, RECV_F, SEND_B, SEND_F
 from ..overlap.expert_group import ExpertGroup
 from ..overlap.interleave import SegmentedPass, Turns, take_turns
 from ..overlap.pace import Pace
@@ -23,6 +23,7 @@ from ..simulator.pair_timing import SegmentCosts
 from .copies import Copies, sum_replicated_gradients
 from .grid import Grid
 from .job import StepRecord
+from .observers import Device, Memory, Observer, Pacing, Times, Whereabouts
 from .p2p import Messages, require_message
 
 if TYPE_CHECKING:
@@ -42,12 +43,25 @@ class _Pending(NamedTuple):
 class Executor:
     """Runs one rank's part of a lowered schedule, step after step.
 
-    modules    stage -> the module that this rank holds
-    loss       (last stage's output, targets) -> scalar; divided by the number of micro-batches
-    seed       of dropout: the generator is seeded anew for each (step, stage, micro-batch), so that a single process
-               can repeat it
-    columns    pipelines side by side, in a `Grid`: this rank does its part for its own column's share
-    overlap    False: what segmented stages exchange is waited for at once, and so hidden by nothing
+    Parameters
+    ----------
+    ctx : RankContext
+        Of the rank.
+    schedule : Schedule
+        Lowered.
+    modules : dict of int to nn.Module
+        Stage -> the module that this rank holds.
+    loss : function
+        (last stage's output, targets) -> scalar; divided by the number of micro-batches.
+    seed : int
+        Of dropout: the generator is seeded anew for each (step, stage, micro-batch), so that a single process can
+        repeat it.
+    pace : Costs, optional
+        In milliseconds: what each computation is held to.
+    columns : int
+        Pipelines side by side, in a `Grid`: this rank does its part for its own column's share.
+    overlap : bool
+        False: what segmented stages exchange is waited for at once, and so hidden by nothing.
     """
 
     def __init__(
@@ -61,21 +75,13 @@ class Executor:
         columns: int = 1,
         overlap: bool = True,
     ) -> None:
-        self.ctx, self.schedule, self.modules, self.loss, self.seed, self.pace = (
-            ctx,
-            schedule,
-            modules,
-            loss,
-            seed,
-            pace,
-        )
+        self.ctx, self.schedule, self.modules, self.loss = ctx, schedule, modules, loss
+        self.seed, self.pace = seed, pace
         self.grid = grid = Grid.of(ctx.rank, schedule.num_ranks, columns)
         self.program = schedule.programs[grid.row]
         self.last = schedule.num_stages - 1
-        link = _link(pace, schedule.num_stages)
-        self.messages = Messages(schedule, grid.row, ctx.device, link, grid.pipeline)
+        self.messages = Messages(schedule, grid, ctx.device, _link(pace, schedule.num_stages))
         self.shapes: dict[int, tuple[torch.dtype, torch.Size]] = {}
-        self.sync = torch.cuda.synchronize if ctx.device.type == "cuda" else None
         self.copies = Copies(schedule.placement, modules, grid)
         self.group = ExpertGroup.of(grid.neighbours) if columns > 1 else None
         if self.group:
@@ -84,8 +90,19 @@ class Executor:
                     segmented.spread(self.group)
         self.streams = Streams(blocking=not overlap)
         parts = [part for action in self.program for part in action.computes]
-        self.split = {(part.stage, part.microbatch) for part in parts if part.kind == "I"}
+        self.split = {(part.stage, part.microbatch) for part in parts if part.kind == BACKWARD_INPUT}
         self.early: dict[str, str] = {}  # parameter -> why its gradient was computed at I, not at W
+        self.methods = {
+            RECV_F: self.receive,
+            FORWARD: self.forward,
+            SEND_F: self.send,
+            RECV_B: self.receive,
+            BACKWARD: self.backward,
+            BACKWARD_INPUT: self.backward,
+            BACKWARD_WEIGHT: self.backward_weight,
+            SEND_B: self.send,
+            OVERLAP: self.overlap,
+        }
 
     def step(
         self, number: int, inputs: torch.Tensor, targets: torch.Tensor | None, begin: float, measure_memory: bool
@@ -94,88 +111,90 @@ class Executor:
 
         begin: when the step starts, in seconds of time.monotonic, the same on all ranks.
         """
-        self.record = record = StepRecord()
-        self.step_number = number
         batch = [tensor.to(self.ctx.device) for tensor in (inputs, targets) if tensor is not None]
-        self.inputs, *self.targets = (self._shares(whole) for whole in batch)
-        self.received: dict[Action, torch.Tensor] = {}
-        self.kept: dict[tuple[int, int], _Pending] = {}
-        self.half_done: dict[tuple[int, int], SplitBackward | SegmentedPass] = {}  # between I and W
-        self.outgoing: dict[Action, torch.Tensor] = {}
         parameters = (p for module in self.modules.values() for p in module.parameters())
-        self.counter = counter = ActivationBytes([*parameters, *batch]) if measure_memory else None
-        self.messages.start_step()
+        counter = ActivationBytes([*parameters, *batch]) if measure_memory else None
+        self._start_step(number, batch, counter)
         time.sleep(max(0.0, begin - time.monotonic()))
-        pace = Pace(self.pace, begin) if self.pace else None
+        observers = self._observers(begin)
         with counter.counting() if counter else nullcontext():
-            for position, action in enumerate(self.program):
-                if action.kind in (SEND_F, SEND_B):
-                    self.messages.send(action, self.outgoing.pop(action))
-                elif action.kind in (RECV_F, RECV_B):
-                    self._note(action, position, waits_for=self.messages.source(action))
-                    asked = time.monotonic()
-                    self.received[action] = self.messages.receive(action)
-                    if pace:
-                        pace.received(asked, self.messages.arrived)
-                else:
-                    self._note(action, position)
-                    freed = counter.freed if counter else 0
-                    start = time.monotonic_ns()
-                    if pace:
-                        pace.start(action)
-                        self.streams.clock = pace.target
-                    self._compute(action)
-                    if self.sync:
-                        self.sync()
-                    segments, lateness = self.streams.take()
-                    record.segments += [(action, segment) for segment in segments]
-                    if pace and segments:
-                        pace.follow(self.streams.clock, lateness)
-                    elif pace:
-                        pace.hold()
-                    end = time.monotonic_ns()
-                    record.spans.append((action, start, end))
-                    if counter:
-                        record.activation_bytes.append((end, counter.now))
-                        record.freed_bytes.append((end, action, counter.freed - freed))
-        self._note(None, len(self.program))
+            for action in self.program:
+                for observer in observers:
+                    observer.before(action)
+                self.methods[action.kind](action)
+                for observer in reversed(observers):
+                    observer.after(action)
+        for observer in observers:
+            observer.finish()
         self.messages.finish_step()
         if self.schedule.training:
             self.copies.sum_gradients()
             for module in self.modules.values():
                 sum_replicated_gradients(module, self.group)
         self.ctx.at("between steps")  # whatever the caller does now is no waiting
-        if pace:
-            record.lateness, record.kept_pace = pace.worst(), pace.kept()
-        if counter:
-            record.peak_bytes = counter.peak
-        return record
+        return self.record
+
+    def _start_step(self, number: int, batch: list[torch.Tensor], counter: ActivationBytes | None) -> None:
+        self.step_number, self.counter, self.record = number, counter, StepRecord()
+        self.inputs, *self.targets = (self._shares(whole) for whole in batch)
+        self.received: dict[Action, torch.Tensor] = {}
+        self.kept: dict[tuple[int, int], _Pending] = {}
+        self.half_done: dict[tuple[int, int], SplitBackward | SegmentedPass] = {}  # between I and W
+        self.outgoing: dict[Action, torch.Tensor] = {}
+        self.messages.start_step()
 
     def _shares(self, whole: torch.Tensor) -> list[torch.Tensor]:
         """This column's share of every micro-batch."""
         columns, column = self.grid.columns, self.grid.column
         return [part.chunk(columns)[column] for part in whole.chunk(self.schedule.num_microbatches)]
 
-    def _compute(self, action: Action) -> None:
-        if action.parts:
-            self._overlap(*action.parts)
-        elif action.kind == "F":
-            take_turns(self._forward(action))
-        elif action.kind == "W":
-            self.half_done.pop((action.stage, action.microbatch)).weight_gradients()
-        else:
-            take_turns(self._backward(action))
+    def _observers(self, begin: float) -> list[Observer]:
+        """Each looks at what those behind it have noted."""
+        observers: list[Observer] = [Whereabouts(self.ctx, self.messages, self.step_number * len(self.program))]
+        if self.counter:
+            observers.append(Memory(self.counter, self.record))
+        observers.append(Times(self.streams, self.record))
+        if self.pace:
+            observers.append(Pacing(Pace(self.pace, begin), self.streams, self.messages, self.record))
+        if self.ctx.device.type == "cuda":
+            observers.append(Device())
+        return observers
 
-    def _overlap(self, forward: Action, backward: Action) -> None:
+    # -- instructions ------------------------------------------------------------------------------------------------
+
+    def receive(self, action: Action) -> None:
+        """Wait for a message."""
+        self.received[action] = self.messages.receive(action)
+
+    def send(self, action: Action) -> None:
+        """Start to send what has been made."""
+        self.messages.send(action, self.outgoing.pop(action))
+
+    def forward(self, action: Action) -> None:
+        """A stage's output, from its input."""
+        take_turns(self._forward(action))
+
+    def backward(self, action: Action) -> None:
+        """B, or the I of a split backward: the input's gradient, from the output's."""
+        take_turns(self._backward(action))
+
+    def backward_weight(self, action: Action) -> None:
+        """The weights' gradients, which I has left out."""
+        self.half_done.pop((action.stage, action.microbatch)).weight_gradients()
+
+    def overlap(self, action: Action) -> None:
         """A pair as one action: neither's message leaves before both are done.
 
         Where a stage has segments the two take turns. The backward begins: its first rows can travel almost at once.
         """
-        if any(isinstance(self.modules[part.stage], Segmented) for part in (forward, backward)):
+        forward, backward = action.parts
+        if any(isinstance(self.modules[part.stage], Segmented) for part in action.parts):
             take_turns(self._backward(backward), self._forward(forward))
         else:
             take_turns(self._forward(forward))
             take_turns(self._backward(backward))
+
+    # -- their computations, which pause where a segment ends --------------------------------------------------------
 
     def _forward(self, action: Action) -> Turns[None]:
         _, stage, m, _ = action
@@ -217,7 +236,6 @@ class Executor:
         return share
 
     def _backward(self, action: Action) -> Turns[None]:
-        """B, or the I of a split backward: takes the output's gradient, makes the input's."""
         kind, stage, m, _ = action
         received, output, split = self.kept.pop((stage, m))
         gradient = None
@@ -225,7 +243,7 @@ class Executor:
             gradient = self._incoming(RECV_B, stage, m)
             self.messages.sent(Action(SEND_F, stage, m))  # its gradient is here: it has long arrived
         if isinstance(split, SegmentedPass):
-            received_gradient = yield from split.backward(gradient, weights=kind == "B")
+            received_gradient = yield from split.backward(gradient, weights=kind == BACKWARD)
         else:
             if split:
                 split.input_gradient(output, gradient, received)
@@ -234,7 +252,7 @@ class Executor:
             received_gradient = received.grad
         if split:
             self._tell_early(stage, split)
-            if kind == "I":
+            if kind == BACKWARD_INPUT:
                 self.half_done[stage, m] = split
         if stage > 0:
             if received_gradient is None:
@@ -255,13 +273,6 @@ class Executor:
             return self.received.pop(action)
         made = Action(SEND_F, stage - 1, m) if kind == RECV_F else Action(SEND_B, stage + 1, m)
         return self.outgoing.pop(made)
-
-    def _note(self, action: Action | None, position: int, waits_for: int | None = None) -> None:
-        """Tell the control thread where this rank is."""
-        steps = self.step_number * len(self.program)
-        text = "end of the step" if action is None else str(action)
-        waiting = action is None or waits_for is not None
-        self.ctx.at(text, waiting=waiting, waits_for=waits_for, done=steps + position)
 
 
 def seed_microbatch(seed: int, step: int, stage: int, microbatch: int) -> None:

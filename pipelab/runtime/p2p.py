@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,8 @@ import torch.distributed as dist
 
 from ..ir import Action, Schedule
 from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
+from ..ir.messages import channels
+from .grid import Grid
 
 AHEAD = 4  # receives posted, the next one among them: enough to hide their start, few enough to bound the buffers
 _HEADER = 16  # whole numbers in a header: dtype, dimensions, sizes
@@ -22,29 +23,27 @@ class Messages:
     """What a rank sends and receives in the course of one step after another.
 
     The first activation over each boundary between stages is preceded by its shape (`announce`); after that both sides
-    know it, and receives are posted AHEAD. Every message has a tag of its own, so that none can be taken for another;
-    where tags do not exist (NCCL), the order is enough: `lower` gives both sides the same one, and each direction of a
-    pair of ranks has a communicator of its own, on which one side only sends and the other only receives.
+    know it, and receives are posted AHEAD, in the program's order. Every message has a tag of its own, so that none can
+    be taken for another; where tags do not exist (NCCL), the order is enough, as `lower` proves.
 
-    world  the number in the whole world of each of the pipeline's ranks. None: they are the world.
-    link   seconds that a message between stages s and s+1 takes: emulates a slow link by holding the message until its
-           sender's time stamp is that old. None: the link is what it is.
+    Parameters
+    ----------
+    schedule : Schedule
+        Lowered.
+    grid : Grid
+        Where this rank stands. All ranks make their Messages at the same time, as they must make groups together.
+    device : torch.device
+        On which tensors are received.
+    link : list of float, optional
+        Seconds that a message between the stages s and s + 1 takes: emulates a slow link by holding the message until
+        its sender's time stamp is that old. None: the link is what it is.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        rank: int,
-        device: torch.device,
-        link: list[float] | None,
-        world: Sequence[int] | None = None,
-    ) -> None:
-        self.schedule, self.rank, self.device, self.link = schedule, rank, device, link
-        self.world = range(schedule.num_ranks) if world is None else world
-        # Every rank makes both groups, in the same order: towards higher and towards lower ranks.
-        alone = schedule.num_ranks == 1
-        self.groups = {} if alone else {upward: dist.new_group() for upward in (True, False)}
-        self.receives = [action for action in schedule.programs[rank] if action.kind in (RECV_F, RECV_B)]
+    def __init__(self, schedule: Schedule, grid: Grid, device: torch.device, link: list[float] | None = None) -> None:
+        self.schedule, self.rank, self.device, self.link = schedule, grid.row, device, link
+        self.world = grid.pipeline
+        self.channels = _channels(schedule, grid)
+        self.receives = [action for action in schedule.programs[grid.row] if action.kind in (RECV_F, RECV_B)]
         # (stage, rank at the other end) -> of its output or input. A stage on two routes has two ranks on either side.
         self.sent_shapes: dict[tuple[int, int], tuple[torch.dtype, torch.Size]] = {}
         self.received_shapes: dict[tuple[int, int], tuple[torch.dtype, torch.Size]] = {}
@@ -81,7 +80,7 @@ class Messages:
         self.bytes_sent += tensor.numel() * tensor.element_size()
 
     def _start_send(self, works: list, tensor: torch.Tensor, peer: int, action: Action, part: int) -> None:
-        work = dist.isend(tensor, self.world[peer], group=self.groups[peer > self.rank], tag=self._tag(action, part))
+        work = dist.isend(tensor, self.world[peer], group=self.channels[self.rank, peer], tag=self._tag(action, part))
         works.append((work, tensor))
 
     def sent(self, action: Action) -> None:
@@ -144,7 +143,7 @@ class Messages:
         return _DTYPES[dtype], torch.Size(sizes[:dimensions])
 
     def _start_receive(self, tensor: torch.Tensor, peer: int, action: Action, part: int) -> Any:
-        return dist.irecv(tensor, self.world[peer], group=self.groups[peer < self.rank], tag=self._tag(action, part))
+        return dist.irecv(tensor, self.world[peer], group=self.channels[peer, self.rank], tag=self._tag(action, part))
 
     # -- addresses ---------------------------------------------------------------------------------------------------
 
@@ -157,6 +156,21 @@ class Messages:
         stage = action.stage + {SEND_F: 1, SEND_B: -1}.get(action.kind, 0)
         backward = action.kind in (SEND_B, RECV_B)
         return ((action.microbatch * self.schedule.num_stages + stage) * 2 + backward) * 3 + part
+
+
+def _channels(schedule: Schedule, grid: Grid) -> dict[tuple[int, int], Any]:
+    """(source, target) -> the process group on which one rank of this rank's pipeline sends to another.
+
+    What is given to a group of NCCL happens one after the other, a receive after those from other ranks: so it takes a
+    group for each pair of ranks and direction. With tags, two for everybody are enough, and made sooner.
+    """
+    pairs = sorted(channels(schedule))
+    if dist.get_backend() == "nccl":
+        everywhere = [grid.column_of(column) for column in range(grid.columns)]
+        groups = [{pair: dist.new_group([column[end] for end in pair]) for pair in pairs} for column in everywhere]
+        return groups[grid.column]
+    towards = {upward: dist.new_group() for upward in (True, False)} if pairs else {}
+    return {(source, target): towards[target > source] for source, target in pairs}
 
 
 def _header(tensor: torch.Tensor) -> torch.Tensor:
