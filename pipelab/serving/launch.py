@@ -131,7 +131,7 @@ def serve(
             done = min(total, sum(state.done or 0 for state in states))
             progress(Progress(done, total, tuple(state.at or "starting" for state in states)))
 
-    pool = Ranks(size, device, preload=["pipelab.serving.server"])
+    pool = Ranks(size, device, preload=["pipelab.serving.rank_server"])
     reports = pool.run(_on_this_rank, job, timeout=timeout, progress=report, cancel=cancel)
     return _collect(job, reports)
 
