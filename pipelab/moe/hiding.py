@@ -179,11 +179,11 @@ def _on_this_rank(
     import torch
     import torch.distributed as dist
 
+    from ..overlap.expert_group import ExpertGroup
     from ..overlap.interleave import SegmentedPass, take_turns
     from ..overlap.pace import sharpen_sleep
     from ..overlap.segmented import SegmentedSequence
     from ..overlap.streams import Link, Streams
-    from ..runtime.grid import ExpertGroup
     from .layer import MoEBlock
 
     sharpen_sleep()
