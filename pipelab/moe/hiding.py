@@ -29,26 +29,7 @@ PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
 class Hiding:
     """What a forward and a backward of one stage took on all ranks of an expert group. It shows itself as a table.
 
-    Attributes
-    ----------
-    forward, backward : float
-        Each alone. All times are in ms, the medians of the repetitions.
-    blocking : float
-        Both, one after the other, each exchange waited for at once.
-    overlapped : float
-        Both as one action.
-    compute, communication : float
-        Of the overlapped pair: the time for which each stream is busy, on the rank on which it is busiest.
-    exposed : float
-        Of the overlapped pair's communication, what no computation hides.
-    gradients_equal : bool
-        Are outputs and gradients of the overlapped pair bit by bit those of the blocking one?
-    segments : tuple of (stream, name, direction, start, end)
-        The overlapped pair's, on rank 0.
-    timelines : (Timeline, Timeline)
-        Of the blocking and of the overlapped pair, segment by segment.
-    simulated : PairTimes or None
-        What the simulator makes of the same costs.
+    Times are in ms, the medians of the repetitions.
 
     Examples
     --------
@@ -57,17 +38,17 @@ class Hiding:
     (True, True)
     """
 
-    forward: float
-    backward: float
-    blocking: float
-    overlapped: float
-    compute: float
-    communication: float
-    exposed: float
-    gradients_equal: bool
-    segments: tuple[tuple[str, str, str, float, float], ...]
-    timelines: tuple[Timeline, Timeline]
-    simulated: PairTimes | None = None
+    forward: float  #: alone
+    backward: float  #: alone
+    blocking: float  #: both, one after the other, each exchange waited for at once
+    overlapped: float  #: both as one action
+    compute: float  #: of the overlapped pair: how long the stream is busy, on the rank where it is busiest
+    communication: float  #: the same of the other stream
+    exposed: float  #: of this communication, what no computation hides
+    gradients_equal: bool  #: are outputs and gradients of the overlapped pair bit by bit those of the blocking one?
+    segments: tuple[tuple[str, str, str, float, float], ...]  #: on rank 0: (stream, name, direction, start, end)
+    timelines: tuple[Timeline, Timeline]  #: of the blocking and of the overlapped pair, segment by segment
+    simulated: PairTimes | None = None  #: what the simulator makes of the same costs
 
     @property
     def hidden_share(self) -> float:

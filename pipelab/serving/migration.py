@@ -104,7 +104,7 @@ def _ranks_of(move: Transfer, plan: Plan) -> tuple[int, int]:
 
 
 def _exchanged(layer: PlacedExperts, between: list[tuple[int, int, Transfer]]) -> tuple[int, dict[int, torch.Tensor]]:
-    """Let weights travel, by (from rank, to rank, what): (bytes that this rank sent, the weights for each of its slots)."""
+    """Let weights travel, by (from rank, to rank, what): (bytes that this rank sent, each of its slots' weights)."""
     if not between:
         return 0, {}
     outgoing = [(to, move.source) for of, to, move in between if of == layer.rank]

@@ -31,32 +31,6 @@ _COLUMNS = {
 class Served:
     """One window: a number of steps with the same load. Times are in ms, and of one step unless stated otherwise.
 
-    Attributes
-    ----------
-    plan : Plan
-        Under which it was served, with the load that was served: plan.gpu_load is what the plan predicts.
-    tokens : int64 array [layers, ranks]
-        That each rank's experts got, counted there.
-    compute, wall : array [layers, ranks]
-        CPU time of each rank's experts in their thread, and wall time of the same, with what the pace adds and waits
-        for a free core; medians of the steps.
-    step : float
-        Wall time of the slowest rank, the median of the steps.
-    steps : int
-        In the window.
-    dispatch_bytes : int
-        Sent between ranks in a step, in all layers' dispatches and combines.
-    moved_slots, moved_bytes, moving, planning : int, int, float, float
-        Before the window: slots whose expert came from another rank, their bytes, the wall time of that; and the time
-        to decide on the plan, 0 where it was given.
-    error : float or None
-        The largest difference from the outputs of one process that holds all experts / the largest output; None if that
-        was not checked.
-    source : {"measured", "paced"}
-        "paced": experts were held to a time per token.
-    late : float
-        The time by which paced experts' real work exceeded their pace, as a share of it.
-
     Examples
     --------
     >>> from pipelab.serving import serve
@@ -65,20 +39,20 @@ class Served:
     ([[8, 2]], 0.625)
     """
 
-    plan: Plan
-    tokens: np.ndarray
-    compute: np.ndarray
-    wall: np.ndarray
-    step: float
-    steps: int
-    dispatch_bytes: int
-    moved_slots: int
-    moved_bytes: int
-    moving: float
-    planning: float
-    error: float | None
-    source: str
-    late: float
+    plan: Plan  #: under which it was served, with the load served: plan.gpu_load is what the plan predicts
+    tokens: np.ndarray  #: int64 [layers, ranks]: what each rank's experts got, counted there
+    compute: np.ndarray  #: [layers, ranks]: CPU time of each rank's experts in their thread; the median of the steps
+    wall: np.ndarray  #: [layers, ranks]: wall time of the same, with what the pace adds and waits for a free core
+    step: float  #: wall time of the slowest rank, the median of the steps
+    steps: int  #: in the window
+    dispatch_bytes: int  #: sent between ranks in a step, in all layers' dispatches and combines
+    moved_slots: int  #: before the window: slots whose expert came from another rank
+    moved_bytes: int  #: their weights
+    moving: float  #: the wall time of that
+    planning: float  #: before the window: to decide on the plan; 0 where it was given
+    error: float | None  #: largest difference from one process's outputs / the largest output; None: not checked
+    source: str  #: "measured", or "paced": experts were held to a time per token
+    late: float  #: time by which paced experts' real work exceeded their pace, as a share of it
 
     @property
     def balancedness(self) -> float:
@@ -113,27 +87,6 @@ class Served:
 class Serving:
     """What `serve` returns. It shows itself as a table with a row per window.
 
-    Attributes
-    ----------
-    windows : tuple of Served
-        The windows in order.
-    replanned : tuple of int
-        The numbers of the windows before which the plan changed.
-    policy : str or None
-        What made the plans; None: they were given.
-    ranks, layers, experts : int
-        The sizes; experts are per layer.
-    tokens : int
-        Per layer in a step, of all ranks together.
-    dtype, backend : str
-        Of the experts' weights, and of the ranks.
-    expert_bytes : int
-        Weights of one expert.
-    pace_us : float or None
-        µs per token that every rank's experts were held to; None: they took as long as they took.
-    bandwidth : float or None
-        Of the emulated link on which experts moved, in bytes per ms; None: the machine's own.
-
     Examples
     --------
     >>> from pipelab.serving import serve
@@ -143,17 +96,17 @@ class Serving:
     """
 
     windows: tuple[Served, ...]
-    replanned: tuple[int, ...]
-    policy: str | None
+    replanned: tuple[int, ...]  #: the numbers of the windows before which the plan changed
+    policy: str | None  #: that made the plans; None: they were given
     ranks: int
     layers: int
-    experts: int
-    tokens: int
+    experts: int  #: per layer
+    tokens: int  #: per layer in a step, of all ranks together
     dtype: str
     backend: str
-    expert_bytes: int
-    pace_us: float | None = None
-    bandwidth: float | None = None
+    expert_bytes: int  #: weights of one expert
+    pace_us: float | None = None  #: µs per token that experts were held to; None: they were not
+    bandwidth: float | None = None  #: of the emulated link on which experts moved, in bytes per ms; None: a real one
 
     @property
     def source(self) -> str:

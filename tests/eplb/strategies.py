@@ -70,7 +70,7 @@ def check(plan: Plan) -> None:
 
 
 def groups_are_together(plan: Plan) -> bool:
-    """Is every group's every copy on one node, and does every node have as many groups?"""
+    """Is every group's every replica on one node, and does every node have as many groups?"""
     sizes = plan.sizes
     of_node = plan.physical_to_logical.reshape(len(plan.load), sizes.nodes, -1) // (sizes.experts // sizes.groups)
     for layer in of_node:
@@ -103,11 +103,11 @@ def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
 
 
 def _fill(share: tuple[float, ...], count: tuple[int, ...], slots: int) -> float:
-    """The heaviest copy that is left opens the next GPU; what may lie beside it is tried in all ways."""
+    """The heaviest replica that is left opens the next GPU; what may lie beside it is tried in all ways."""
 
     @cache
     def best(left: tuple[int, ...]) -> float:
-        there = [expert for expert, copies in enumerate(left) if copies]
+        there = [expert for expert, replicas in enumerate(left) if replicas]
         if not there:
             return 0.0
         first = max(there, key=lambda expert: share[expert])

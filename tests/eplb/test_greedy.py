@@ -82,7 +82,7 @@ def test_plans_are_valid(given_: tuple[Sizes, np.ndarray]) -> None:
         assert np.array_equal(mine, its)
 
 
-def test_replicate_makes_the_heaviest_copy_as_light_as_it_can_be() -> None:
+def test_replicate_makes_the_heaviest_replica_as_light_as_it_can_be() -> None:
     """No other counts would do better: against all counts of four experts."""
     random = np.random.default_rng(0)
     for load in random.integers(1, 50, (20, 4)).astype(np.float32):
@@ -95,7 +95,7 @@ def test_replicate_with_a_cap() -> None:
     expert, rank, count = replicate(np.array([[100, 1, 2, 3]], dtype=np.float32), 10, most=3)
     assert count.tolist() == [[3, 2, 2, 3]]
     assert sorted(zip(expert[0].tolist(), rank[0].tolist(), strict=True)) == sorted(
-        (e, r) for e, copies in enumerate(count[0]) for r in range(copies)
+        (e, r) for e, replicas in enumerate(count[0]) for r in range(replicas)
     )
 
 
@@ -113,7 +113,7 @@ def test_packs_of_equal_items_fill_evenly() -> None:
 
 class TestDegenerate:
     def test_a_layer_without_load_is_spread_evenly(self) -> None:
-        """As published, expert 0 would get all copies."""
+        """As published, expert 0 would get all replicas."""
         plan = rebalance(np.zeros((2, 8)), 12, 4)
         check(plan)
         assert plan.replica_count.max() == 2
@@ -144,7 +144,7 @@ class TestDegenerate:
         placed, slots, count = rebalance_experts(np.zeros((0, 8)), 12, 4, 2, 4)
         assert (placed.shape, slots.shape, count.shape) == ((0, 12), (0, 8, 1), (0, 8))
 
-    def test_as_many_copies_as_experts(self) -> None:
+    def test_as_many_replicas_as_experts(self) -> None:
         assert (rebalance(lognormal(2, 16, seed=0), 16, 4).replica_count == 1).all()
 
     def test_one_gpu_and_one_expert(self) -> None:

@@ -51,7 +51,7 @@ def test_nothing_moves_without_need() -> None:
     assert np.array_equal(same.physical_to_logical, plan.physical_to_logical)
 
 
-def test_a_new_hot_expert_gets_copies_from_the_old_one() -> None:
+def test_a_new_hot_expert_gets_replicas_from_the_old_one() -> None:
     hot = one_hot(1, 32, seed=0)
     plan = rebalance(hot, 40, 8, policy="refined")
     now = np.roll(hot, 1, axis=1)

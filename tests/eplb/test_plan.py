@@ -95,7 +95,7 @@ class TestBound:
             assert (bound <= best * (1 + 1e-6)).all()
             assert np.median(bound / best) > 0.9
 
-    def test_more_copies_than_gpus_do_not_help(self) -> None:
+    def test_more_replicas_than_gpus_do_not_help(self) -> None:
         assert lower_bound(np.array([[8.0, 0, 0, 0]]), Sizes(1, 4, 16, 4)).tolist() == [2]
         assert lower_bound(np.array([[8.0, 0, 0, 0]]), Sizes(1, 4, 16, 4, 2, 2)).tolist() == [4]
 

@@ -1,4 +1,4 @@
-"""The refined policy: never two copies on one GPU where that can be avoided, and better balanced."""
+"""The refined policy: never two replicas on one GPU where that can be avoided, and better balanced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_plans_are_valid(given_: tuple[Sizes, np.ndarray]) -> None:
     if sizes.slots <= sizes.experts // sizes.parts:  # else a GPU has more slots than there are experts for it
         assert not doubled(plan).any()
         assert plan.replica_count.max() <= sizes.gpus // sizes.parts
-    fair = doubled(greedy) == 0  # two copies on one GPU may balance better than any placement without
+    fair = doubled(greedy) == 0  # two replicas on one GPU may balance better than any placement without
     assert (plan.gpu_load.max(axis=1)[fair] <= greedy.gpu_load.max(axis=1)[fair] * (1 + 1e-9)).all()
 
 
@@ -36,7 +36,7 @@ def test_plans_are_valid(given_: tuple[Sizes, np.ndarray]) -> None:
         ("hierarchical", lognormal(58, 256, seed=0), (288, 32, 4, 8), None),
         ("global", lognormal(58, 256, seed=0), (288, 32), 0.997),
         ("two slots", lognormal(20, 256, seed=0), (320, 160), None),
-        ("two slots, few copies", lognormal(20, 256, seed=0), (288, 144), None),
+        ("two slots, few replicas", lognormal(20, 256, seed=0), (288, 144), None),
         ("larger", lognormal(20, 384, seed=0), (448, 64), 0.997),
         ("heavy tail", zipf(20, 256, 1.5, seed=0), (288, 32), 0.96),
         ("heavier tail", zipf(20, 256, 2, seed=0), (288, 32), 0.96),
@@ -65,7 +65,7 @@ def test_counts_and_packing_are_chosen_together() -> None:
 
 
 class TestTiny:
-    """At most six experts: against all placements, those with two copies on one GPU included."""
+    """At most six experts: against all placements, those with two replicas on one GPU included."""
 
     SIZES = [(3, 4, 2), (4, 6, 2), (4, 6, 3), (4, 8, 4), (5, 6, 3), (5, 8, 2), (5, 8, 4), (6, 8, 2), (6, 8, 4)]
 
@@ -133,12 +133,12 @@ def test_groups_are_within_two_percent_of_the_best(groups: int, nodes: int) -> N
 class TestDoubles:
     @pytest.mark.parametrize("policy", ["greedy", "refined"])
     def test_equal_loads_as_published_double(self, policy: str) -> None:
-        """Six experts of equal load as eight copies: the greedy puts two copies of one expert on one GPU."""
+        """Six experts of equal load as eight replicas: the greedy puts two replicas of one expert on one GPU."""
         plans = [rebalance(np.full((1, experts), 5), experts + 4, 4, policy=policy) for experts in range(4, 24, 4)]
         assert any(doubled(plan)[0] for plan in plans) == (policy == "greedy")
 
     def test_parting_ends_and_keeps_the_counts(self) -> None:
-        """From the worst start, GPUs full of one expert's copies."""
+        """From the worst start, GPUs full of one expert's replicas."""
         random = np.random.default_rng(0)
         for gpus, room in [(4, 4), (3, 2), (8, 3), (2, 2), (5, 5)]:
             slots = np.repeat(np.arange(room * gpus) // gpus, 1).reshape(1, gpus, room)

@@ -41,7 +41,7 @@ def test_before_and_after(ranks: int, replicas: int) -> None:
     before, after = served.windows
     for window in served.windows:
         assert window.tokens.sum(axis=1).tolist() == [203, 203]
-        # A copy gets its share to within one token, and an expert without copies exactly its load.
+        # A replica gets its share to within one token, and an expert with one exactly its load.
         shared = (window.plan.replica_count > 1)[np.arange(2)[:, None], window.plan.physical_to_logical]
         slack = shared.reshape(2, ranks, -1).sum(axis=2)
         assert (np.abs(window.tokens - window.plan.gpu_load) <= slack).all()

@@ -50,7 +50,7 @@ def dense(count: int) -> Tensor:
 
 
 def plans_of(ranks: int) -> list[Plan]:
-    """Without replicas where that is possible; with them; with as many as there can be; and back again."""
+    """With a replica each where that is possible; with more of some; the same by the greedy; and back again."""
     load = np.stack([np.bincount(e.flatten(), minlength=EXPERTS) for e in tokens_of(40)[1].numpy()])
     some = EXPERTS + 2 * ranks - EXPERTS % ranks
     first = contiguous(load, ranks, some)

@@ -18,23 +18,6 @@ TOP_K = 2  # experts for each token, in all recordings
 class RecordedLoads:
     """How many tokens chose each expert, in read-only arrays. Every layer's sum is the window's tokens · top_k.
 
-    Attributes
-    ----------
-    balance : {"none", "auxiliary", "bias"}
-        How the training kept loads even: not at all, by a loss that grows with uneven loads, or by a bias.
-    top_k : int
-        Experts that each token chooses.
-    windows : int64 array [windows, layers, experts]
-        During the training, on a mixture of all kinds of text.
-    losses : array [windows]
-        Of the training: cross entropy in nats per byte.
-    domains, domain_losses : dict
-        Kind of text -> loads [layers, experts], and cross entropy, of the trained model on held-out text of that kind.
-    serving : int64 array [windows, layers, experts]
-        The trained model on held-out text that moves from kind to kind.
-    serving_kinds : tuple of str
-        The kind that prevails in each of these windows; towards the end of its windows the next one comes in.
-
     Examples
     --------
     >>> loads = recorded_loads("none")
@@ -42,14 +25,14 @@ class RecordedLoads:
     (['code', 'docstrings', 'manual', 'tables', 'bytecode'], (40, 4, 16))
     """
 
-    balance: str
-    top_k: int
-    windows: np.ndarray
-    losses: np.ndarray
-    domains: dict[str, np.ndarray]
-    domain_losses: dict[str, float]
-    serving: np.ndarray
-    serving_kinds: tuple[str, ...]
+    balance: str  #: how the training kept loads even: "none"; by an "auxiliary" loss that grows with them; by a "bias"
+    top_k: int  #: experts that each token chooses
+    windows: np.ndarray  #: int64 [windows, layers, experts]: during the training, on a mixture of all kinds of text
+    losses: np.ndarray  #: [windows]: of the training, cross entropy in nats per byte
+    domains: dict[str, np.ndarray]  #: kind of text -> loads of the trained model on held-out text of that kind
+    domain_losses: dict[str, float]  #: kind of text -> cross entropy on it
+    serving: np.ndarray  #: int64 [windows, layers, experts]: on held-out text that moves from kind to kind
+    serving_kinds: tuple[str, ...]  #: the kind that prevails in each of these; at its end the next one comes in
 
     def __repr__(self) -> str:
         layers, experts = self.windows.shape[1:]
