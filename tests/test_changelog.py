@@ -1,0 +1,95 @@
+"""CHANGELOG.md: its tables of old and new names are true. Every new name is there; no old one is, but for deprecated ones."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import pipelab
+
+TEXT = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+NEWEST = TEXT[TEXT.index("\n## ") : TEXT.index("\n## 0.1.0")]
+
+
+def tables() -> dict[str, list[tuple[str, list[str]]]]:
+    """What stands above a table -> its rows: an old name and the new ones."""
+    found: dict[str, list[tuple[str, list[str]]]] = {}
+    for above, table in re.findall(r"([^\n]+)\n\n(\| 0\.1\.0 [^\n]*\n(?:\|[^\n]*\n)+)", NEWEST):
+        rows = [re.findall(r"`([\w.]+)`", line) for line in table.splitlines()[2:]]
+        found[above] = [(old, new) for old, *new in rows]
+    return found
+
+
+TABLES = tables()
+(FRONT,) = (rows for above, rows in TABLES.items() if "still work" in above)
+MODULES = [row for above, rows in TABLES.items() if "memory_plots" in above for row in rows]
+NAMES = [row for rows in TABLES.values() if rows not in (FRONT, MODULES) for row in rows]
+
+
+def resolve(name: str) -> Any:
+    """What a dotted name stands for: a module, what is in one, or what a class has. AttributeError: it isn't there."""
+    path, *rest = name.split(".")
+    thing: Any = import_module(path)
+    for part in rest:
+        path = f"{path}.{part}"
+        if isinstance(thing, ModuleType) and _is_module(path):
+            thing = import_module(path)
+        elif isinstance(thing, type) and part in thing.__annotations__:  # of each instance
+            thing = thing.__annotations__[part]
+        else:
+            thing = getattr(thing, part)
+    return thing
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # what should hold it is none
+        return False
+
+
+def test_there_are_tables():
+    assert len(TABLES) == 5
+    assert len(MODULES) > 50
+    assert len(NAMES) > 50
+
+
+@pytest.mark.parametrize(("old", "new"), FRONT)
+def test_an_old_name_of_the_front_door_warns(old, new):
+    with pytest.warns(DeprecationWarning, match="is now"):
+        assert resolve(old) is resolve(*new)
+
+
+def test_all_deprecated_names_are_told():
+    told = {old.removeprefix("pipelab."): new[0].removeprefix("pipelab.") for old, new in FRONT}
+    assert told == pipelab._RENAMED
+
+
+@pytest.mark.parametrize(("old", "new"), NAMES)
+def test_a_name_is_where_it_is_said_to_be(old, new):
+    for name in new:
+        resolve(name)
+    with pytest.raises((AttributeError, ModuleNotFoundError)):
+        resolve(old)
+
+
+@pytest.mark.parametrize(("old", "new"), MODULES)
+def test_a_module_is_where_it_is_said_to_be(old, new):
+    assert not _is_module(old)
+    assert new
+    assert all(map(_is_module, new))
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(pipelab(?:\.\w+)+)[`(]", re.sub(r"\|.*\|", "", NEWEST)))))
+def test_a_name_in_the_prose_is_there_unless_it_was_removed(name):
+    removed = name in NEWEST[NEWEST.index("### Removed") : NEWEST.index("### Old names")]
+    try:
+        resolve(name)
+    except (AttributeError, ModuleNotFoundError):
+        assert removed
