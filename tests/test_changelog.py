@@ -1,4 +1,4 @@
-"""CHANGELOG.md: its tables of old and new names are true. Every new name is there; no old one is, but for deprecated ones."""
+"""CHANGELOG.md: its tables are true. Every new name is there, and no old one is, but for those that warn."""
 
 from __future__ import annotations
 
