@@ -255,7 +255,7 @@ def _port(room: str, towards: Node, others: list[Node], x: Mapping[Node, float])
 
 
 def _text(room: str) -> list[str]:
-    return wrap(_summary(room), 28)
+    return wrap(_summary(room), 27)
 
 
 def _box(room: str, lines: list[str], left: float, top: float, width: float, height: float) -> Iterator[str]:
