@@ -310,7 +310,7 @@ def draw() -> str:
             middle = (b + d) / 2
             curve += f"V{d:g}" if a == c else f"C{a:g} {middle:g} {c:g} {middle:g} {c:g} {d:g}"
         parts.append(f'<path d="{curve}" marker-end="url(#tip)"><title>{user} imports {used}</title></path>')
-    for room in floor:
+    for room in graph:
         parts += _box(room, _text(room), x[room] - _BOX // 2, top[room], _BOX, bottom[room] - top[room])
     parts += _box("table", [f"{_summary('table')}. Every room may use it."], _EDGE, y, width - 2 * _EDGE, ground)
     return "\n".join([*parts, "</svg>", ""])

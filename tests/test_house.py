@@ -1,6 +1,10 @@
 """The house: imports go one way, between rooms and inside them; names mean one thing; files stay short."""
 
+import re
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
+from xml.etree import ElementTree
 
 import pytest
 
@@ -36,6 +40,27 @@ def test_no_module_imports_in_a_circle():
 
 def test_the_picture_is_that_of_these_imports():
     assert PICTURE.read_text() == draw(), "draw it again: python docs/house.py"
+
+
+def test_the_picture_shows_each_room_and_no_arrow_passes_through_one():
+    root = ElementTree.fromstring(draw())
+    find = partial(root.findall, namespaces={"": "http://www.w3.org/2000/svg"})
+    boxes = [tuple(float(each.get(name)) for name in ("x", "y", "width", "height")) for each in find("rect")]
+    assert len(boxes) == len(MAY_IMPORT)
+    for (x, y, width, height), (u, v, wide, high) in combinations(boxes, 2):
+        assert x + width <= u or u + wide <= x or y + height <= v or v + high <= y
+    arrows = find("path")
+    assert {each.find("{*}title").text for each in arrows} >= {"cli imports commands", "simulator imports timeline"}
+    for each in arrows:  # it is straight where it passes a floor
+        x, y = 0.0, 0.0
+        for kind, numbers in re.findall(r"([MCV])([-\d. ]+)", each.get("d")):
+            *_, last = found = [float(number) for number in numbers.split()]
+            if kind == "V":
+                inside = [
+                    box for box in boxes if box[0] < x < box[0] + box[2] and y < box[1] + box[3] and box[1] < last
+                ]
+                assert not inside, each.find("{*}title").text
+            x, y = (x if kind == "V" else found[-2]), last
 
 
 def test_no_file_is_long():
