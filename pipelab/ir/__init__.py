@@ -1,14 +1,16 @@
 """What each rank does, in what order: a schedule is data. Pure Python, no dependencies."""
 
 from .action import Action
-from .check import Problem, ScheduleError, check
-from .check import require_valid as require_valid  # for other rooms; not in __all__, as the next two
+from .check import (
+    Problem,
+    ScheduleError,
+    check,
+    require_valid as require_valid,  # for other rooms; not in __all__, as the next two
+)
 from .lower import lower
-from .numbers import at_least as at_least
-from .numbers import counted as counted
+from .numbers import at_least as at_least, counted as counted
 from .placement import Placement, bidirectional, linear, looped, v_shape
-from .schedule import Schedule, forward_only, from_csv, to_csv
-from .schedule import require_schedule as require_schedule
+from .schedule import Schedule, forward_only, from_csv, require_schedule as require_schedule, to_csv
 
 __all__ = [
     "Action",

@@ -6,8 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab.eplb import lognormal, rebalance, rebalance_experts
 from pipelab.eplb.sizes import Sizes

@@ -9,8 +9,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelab.ir import Action, Schedule, ScheduleError, check, linear, looped, lower
 from pipelab.schedules import gpipe

@@ -6,8 +6,7 @@ import sys
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab.ir import Action, Schedule, check, forward_only, from_csv, linear, lower, to_csv
 from pipelab.schedules import gpipe, one_f_one_b

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from pipelab import Costs, Schedule, dualpipe, forward_only, gpipe, one_f_one_b, run, simulate, zb_h1

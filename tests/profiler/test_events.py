@@ -5,8 +5,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelab.profiler import events as module
 from pipelab.profiler.events import TraceFile

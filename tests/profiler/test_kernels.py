@@ -1,8 +1,7 @@
 """Kernels: what each one does, and which annotation launched it; on GPUs, and on the CPU where there is none."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelab import load_profile
 from tests.profiler.traces import Trace, loaded, overlapped, us

@@ -4,8 +4,7 @@ import json
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.profiler.traces import Trace, loaded, overlapped, us
 

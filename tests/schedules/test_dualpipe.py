@@ -5,8 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Costs, Schedule, dualpipe, dualpipe_v, from_csv, simulate, to_csv
 from pipelab.ir import bidirectional, v_shape

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Costs, check, interleaved_1f1b, one_f_one_b, simulate
 from pipelab.ir import Action, Schedule, looped

@@ -6,8 +6,7 @@ from fractions import Fraction
 from math import ceil
 
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 from pipelab import Costs, build, lower, simulate, theory
 from pipelab.schedules import SCHEDULES

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Costs, one_f_one_b, simulate, zb_h1, zb_h2, zb_v
 from pipelab.ir import v_shape

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Plan, rebalance
 from pipelab.eplb import MovingAverage, Window, contiguous, drifting, one_hot, zipf

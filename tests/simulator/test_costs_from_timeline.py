@@ -3,8 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 from pipelab import Action, Costs, Schedule, Span, Timeline, build, gpipe, one_f_one_b, simulate
 from pipelab.ir import linear

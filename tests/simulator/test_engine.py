@@ -4,8 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import pipelab
 from pipelab.ir import Action, Schedule, ScheduleError, bidirectional, check, linear, lower

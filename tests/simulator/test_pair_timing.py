@@ -5,8 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Costs, dualpipe, one_f_one_b
 from pipelab.simulator.pair_timing import pair_times, take_turns, with_segments

@@ -6,8 +6,7 @@ from fractions import Fraction
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelab import Costs, build, compare_schedules, lower, simulate, theory
 from pipelab.schedules import SCHEDULES

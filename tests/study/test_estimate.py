@@ -4,8 +4,7 @@ from dataclasses import replace
 from html import escape
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Costs, build, estimate_step, simulate
 from pipelab.study.estimate import ASSUMPTIONS

@@ -4,8 +4,7 @@ import json
 from fractions import Fraction
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from pipelab import Action, Costs, Span, Timeline, from_chrome_trace, gpipe, one_f_one_b, simulate, to_chrome_trace
 

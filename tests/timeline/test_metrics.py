@@ -6,8 +6,7 @@ from math import inf
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelab import Action, Costs, Schedule, Span, Timeline, gpipe, naive, one_f_one_b, simulate
 from pipelab.ir import linear

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..assignments import Assignment
-from ..assignments import assignment as named
+from ..assignments import Assignment, assignment as named
 from ..isolation import Limits
 from .grader import grade
 from .results import GradedSubmission, ScoredTest

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...ir import from_csv
-from ..assignments import Assignment, Judged, Refused, Replies, Test
-from ..assignments import assignment as named
+from ..assignments import Assignment, Judged, Refused, Replies, Test, assignment as named
 from ..isolation import Answer, Answers, Limits, Question, ask
 from .results import GradedSubmission, ScoredTest
 from .submissions import Submission

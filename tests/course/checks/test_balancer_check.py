@@ -7,8 +7,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab.course import check_balancer, check_pack, check_replicate, plan_of
 from pipelab.eplb import rebalance, zipf

@@ -6,8 +6,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pipelab import Action, Costs, Schedule, build, gpipe, naive, one_f_one_b, simulate, to_csv
 from pipelab.course import Feedback, check_number, check_schedule

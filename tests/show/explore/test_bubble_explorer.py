@@ -5,8 +5,7 @@ from fractions import Fraction
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from pipelab import Costs, build, simulate, theory, zb_h1
 from pipelab.show.backends.svg import Geometry

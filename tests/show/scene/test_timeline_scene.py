@@ -1,8 +1,7 @@
 """Boxes: a rectangle for every span, where and as long as it was."""
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from pipelab import Costs, Timeline, dualpipe, gpipe, simulate, zb_v
 from pipelab.ir import Action
