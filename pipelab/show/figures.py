@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..table import Table
 from ..timeline import Timeline
 
 #: What each figure means, with its denominator: shown where the reader points at its name.
@@ -24,44 +25,60 @@ MEANING = {
 }
 
 
-def figures_table(timeline: Timeline, in_shares: bool = False) -> list[tuple[str, str]]:
-    """(name, value) of every figure of a timeline, ready to be shown. The names are those of MEANING.
+def figures_table(timelines: Timeline | Mapping[str, Timeline], in_shares: bool = False) -> Table:
+    """Every figure of a timeline, or of several side by side.
 
-    in_shares: the peak of activations also in a unit in which schedules with stages of different lengths compare.
+    Parameters
+    ----------
+    timelines : Timeline, or mapping of str to Timeline
+        Of several, each has a column with its name above.
+    in_shares : bool
+        The peak of activations also in a unit in which schedules with stages of different lengths compare. Of several
+        timelines always, where a stage is only a part of what a rank holds.
 
+    Returns
+    -------
+    Table
+        Rows of texts: a figure's name, and its value. What each means is its tooltip.
+
+    Examples
+    --------
     >>> from pipelab import gpipe, simulate
     >>> figures_table(simulate(gpipe(4, 8)))[:2]
-    [('makespan', '33'), ('bubble fraction', '27.3 %')]
+    (('makespan', '33'), ('bubble fraction', '27.3 %'))
     """
+    named = timelines if isinstance(timelines, Mapping) else {"": timelines}
+    in_shares = in_shares or len(named) > 0 and isinstance(timelines, Mapping) and max(map(_parts, named.values())) > 1
+    found = [_figures(timeline, in_shares) for timeline in named.values()]
+    rows = [(name, *(each.get(name, "") for each in found)) for name in MEANING if any(name in each for each in found)]
+    return Table(rows, ["", *named], meanings=MEANING)
+
+
+def _figures(timeline: Timeline, in_shares: bool) -> dict[str, str]:
     unit = f" {timeline.unit}" if timeline.unit else ""
     noise = 1e-9 * float(timeline.makespan)  # what rounding may leave of nothing
 
     def times(values: Iterable[Any]) -> str:
         return _listed((value if value > noise else 0 for value in values), unit)
 
-    table = [
-        ("makespan", f"{number(timeline.makespan)}{unit}"),
-        ("bubble fraction", percent(timeline.bubble_fraction)),
-        ("bubble / ideal", percent(timeline.bubble_over_ideal)),
-        ("idle per rank", times(timeline.idle)),
-        ("idle in warm-up, steady, drain", times(map(sum, zip(*timeline.idle_by_phase, strict=True)))),
-    ]
+    found = {
+        "makespan": f"{number(timeline.makespan)}{unit}",
+        "bubble fraction": percent(timeline.bubble_fraction),
+        "bubble / ideal": percent(timeline.bubble_over_ideal),
+        "idle per rank": times(timeline.idle),
+        "idle in warm-up, steady, drain": times(map(sum, zip(*timeline.idle_by_phase, strict=True))),
+        "peak activations": _listed(timeline.peak_activations),
+        "messages": str(_messages(timeline)),
+    }
     if any(timeline.exposed_communication):
-        table.append(("exposed communication", times(timeline.exposed_communication)))
-    table.append(("peak activations", _listed(timeline.peak_activations)))
+        found["exposed communication"] = times(timeline.exposed_communication)
     if in_shares:
-        shares = (peak / _parts(timeline) for peak in timeline.peak_activations)
-        table.append(("peak in shares of a rank", _listed(shares)))
-    return [*table, ("messages", str(_messages(timeline)))]
-
-
-def has_short_stages(timeline: Timeline) -> bool:
-    """Is a stage only a part of what a rank holds of the model?"""
-    return _parts(timeline) > 1
+        found["peak in shares of a rank"] = _listed(peak / _parts(timeline) for peak in timeline.peak_activations)
+    return found
 
 
 def _parts(timeline: Timeline) -> int:
-    """Into which a rank's share of the model is cut."""
+    """Into how many stages a rank's share of the model is cut."""
     return max(1, timeline.dependencies.num_stages // max(1, timeline.num_ranks))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
@@ -20,7 +19,7 @@ from ..backends.svg import scene_svg
 from ..figures import number
 from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, titled
 from ..scene.shapes import Scene
-from .base import Live
+from .base import Explorer, html, player, row
 
 WHATS = ("replicate", "pack", "global", "hierarchical")
 _TALL = 190  # of the experts' panel where it is alone
@@ -32,34 +31,57 @@ def explore_algorithm(
 ) -> AlgorithmExplorer:
     """A widget: the published balancing algorithm, step by step. Play it, press Back or Next, or move the slider.
 
-    load   of one layer's experts: [experts], or [1, experts]
-    what   "replicate"     hand out copies until there are so many replicas
-           "pack"          load is of items, which are packed as they are: gpus says into how many packs
-           "global"        replicate, then pack the replicas onto the GPUs
-           "hierarchical"  pack the groups into nodes; then, in each node, replicate and pack
+    Parameters
+    ----------
+    load : array
+        Of one layer's experts: [experts], or [1, experts].
+    replicas, gpus, nodes, groups : int
+        Those of :func:`pipelab.rebalance`, whose greedy plan the last picture is.
+    what : str
+        "replicate": hand out copies until there are so many replicas. "pack": load is of items, which are packed as
+        they are; gpus says into how many packs. "global": replicate, then pack the replicas onto the GPUs.
+        "hierarchical": pack the groups into nodes; then, in each node, replicate and pack.
 
-    The other arguments are those of :func:`pipelab.rebalance`, whose greedy plan the last picture is. ValueError for
-    sizes that do not fit together.
+    Raises
+    ------
+    ValueError
+        For sizes that do not fit together.
 
-    >>> stepper = explore_algorithm([8, 3, 1], replicas=6, gpus=2)
-    >>> stepper.at.value = 1
-    >>> print(stepper.sentences[1])
+    Examples
+    --------
+    >>> explorer = explore_algorithm([8, 3, 1], replicas=6, gpus=2)
+    >>> explorer.at.value = 1
+    >>> print(explorer.sentences[1])
     Expert 0, 8 per copy, is the heaviest: it gets a second copy, and each has 4.
     """
     return AlgorithmExplorer(load, replicas, gpus, nodes, groups, what)
 
 
-class AlgorithmExplorer(Live):
+class AlgorithmExplorer(Explorer):
     """What `explore_algorithm` returns.
 
-    states, sentences   one for the beginning, and one for each step;  at: the slider that chooses one
-    steps               of `pipelab.eplb.reference`;  plan: where they lead to, None for "replicate" and "pack"
+    Attributes
+    ----------
+    states, sentences : list
+        One for the beginning, and one for each step.
+    at : slider
+        Chooses one.
+    steps : list of Step
+        Of `pipelab.eplb.reference`.
+    plan : Plan or None
+        Where they lead to; None for "replicate" and "pack".
+
+    Examples
+    --------
+    >>> len(explore_algorithm([8, 3, 1], replicas=6, what="replicate").steps)
+    3
     """
 
     def __init__(self, load: Any, replicas: int | None, gpus: int, nodes: int, groups: int, what: str) -> None:
         if what not in WHATS:
             raise ValueError(f"what must be one of {', '.join(WHATS)}; got {what!r}")
-        self.lock, self.what = threading.RLock(), what
+        super().__init__("stepper")
+        self.what = what
         given = as_load(load if np.ndim(load) > 1 else np.asarray(load)[None])
         if len(given) != 1:
             raise ValueError(f"one layer at a time; got {len(given)}: take load[0], say")
@@ -83,27 +105,14 @@ class AlgorithmExplorer(Live):
             self.sentences.append(_sentence(self.states[-2], step, self.sizes))
         self.sentences[-1] += " " + self._closing(self.states[-1])
         self._most_loaded = max(self.states[-1].gpu_load, default=0.0)
-        self._build()
-        self._changed()
-
-    def _build(self) -> None:
-        last = len(self.steps)
         small = widgets.Layout(width="90px")
         self.back = widgets.Button(description="Back", icon="step-backward", layout=small).add_class("pipelab-back")
         self.next = widgets.Button(description="Next", icon="step-forward", layout=small).add_class("pipelab-next")
-        self.play = widgets.Play(max=last, interval=1500)
-        layout, style = widgets.Layout(width="460px"), {"description_width": "40px"}
-        self.at = widgets.IntSlider(max=last, description="Step", layout=layout, style=style)
-        self.link = widgets.jslink((self.play, "value"), (self.at, "value"))
-        self.sentence = widgets.HTML().add_class("pipelab-sentence")
-        self.picture = widgets.HTML(layout=widgets.Layout(margin="0")).add_class("pipelab-steps")
-        row = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
-        bar = widgets.Box([self.play, self.back, self.next, self.at], layout=row)
-        super().__init__([bar, self.sentence, self.picture])
-        self.add_class("pipelab-stepper")
         self.back.on_click(lambda _: self._go(-1))
         self.next.on_click(lambda _: self._go(1))
-        self.at.observe(self._changed, "value")
+        self.play, self.at, self.link = player("Step", len(self.steps), 1500)
+        self.sentence, self.picture = html("sentence"), html("steps")
+        self.fill([row(self.play, self.back, self.next, self.at), self.sentence, self.picture], [self.at])
 
     def __repr__(self) -> str:
         return f"{self.what}, step {self.at.value} of {len(self.steps)}: {self.sentences[self.at.value]}"
@@ -131,13 +140,15 @@ class AlgorithmExplorer(Live):
     def _go(self, by: int) -> None:
         self.at.value = min(max(self.at.value + by, 0), len(self.steps))
 
-    def _changed(self, change: Any = None) -> None:
-        with self.lock:
-            at = self.at.value
-            self.back.disabled, self.next.disabled = at == 0, at == len(self.steps)
-            text = escape(self.sentences[at])
-            self.sentence.value = f'<div role="status" aria-live="polite" style="min-height:40px">{text}</div>'
-            self.picture.value = scene_svg(self._scene(at), self.sentences[at])
+    def draw(self, change: Any) -> None:
+        at = self.at.value
+        self.back.disabled, self.next.disabled = at == 0, at == len(self.steps)
+        text = escape(self.sentences[at])
+        self.sentence.value = f'<div role="status" aria-live="polite" style="min-height:40px">{text}</div>'
+        self.picture.value = scene_svg(self._scene(at), self.sentences[at])
+
+    def fail(self, markup: str) -> None:
+        self.picture.value = markup
 
     def _scene(self, at: int, title: str = "") -> Scene:
         allocation, scene = self.states[at], titled(title) if title else Scene()
@@ -150,7 +161,6 @@ class AlgorithmExplorer(Live):
         return scene
 
     def still(self) -> Picture:
-        """A picture of the last step."""
         last = len(self.steps)
         done = self.sentences[-1].rpartition("Done: ")[2].rstrip(".")
         return scene_picture(

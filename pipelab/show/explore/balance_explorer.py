@@ -1,8 +1,7 @@
-"""Balancer: one layer's experts on GPUs, under sliders for copies, GPUs, nodes, groups and skew."""
+"""One layer's experts on GPUs, under sliders for replicas, GPUs, nodes, groups and skew."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
@@ -12,15 +11,13 @@ import numpy as np
 
 from ...eplb import Plan, contiguous, lognormal, rebalance, zipf
 from ...eplb.sizes import as_load
+from ...table import Table
 from ..backends.drawing import scene_picture
 from ..backends.picture import Picture
 from ..backends.svg import scene_svg
-from ..figures import number
 from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, draw_legend, titled
 from ..scene.shapes import Scene
-from .base import Live
-from .controls import WIDE
-from .experiment import error_html
+from .base import WIDE, Explorer, html, row
 
 NO_COPIES = "no copies"
 _POLICIES = (NO_COPIES, "greedy", "refined")
@@ -44,23 +41,56 @@ def explore_balance(
 ) -> BalanceExplorer:
     """A widget: which expert has copies, which GPU holds which, and how even that is, under sliders.
 
-    load      [layers, experts] or [experts]; or several such by name, to choose from. None: loads of 32 experts made by
-              rule, with a slider for their skew (zipf's exponent, lognormal's sigma)
-    policy    to begin with: "no copies", "greedy" or "refined";  skew: to begin with
-    controls  which to show, of "load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy"; None: all that
-              have a choice
-
     Sizes that do not fit together snap to the nearest that do, and the widget says so; once a slider has moved, only of
-    those that have a slider. ValueError for an unknown policy or control, and loads that are none.
+    those that have a slider.
 
+    Parameters
+    ----------
+    load : array, or mapping of str to array
+        [layers, experts] or [experts], or several such by name, to choose from. By default loads of 32 experts made by
+        rule, with a slider for their skew.
+    replicas, gpus, nodes, groups : int
+        The sizes to begin with.
+    policy : str
+        To begin with: "no copies", "greedy" or "refined".
+    skew : float
+        To begin with: zipf's exponent, lognormal's sigma.
+    controls : iterable of str, optional
+        Which to show, of "load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy"; by default all that
+        have a choice.
+
+    Raises
+    ------
+    ValueError
+        For an unknown policy or control, and for a load with a value that is negative or not a number.
+
+    Examples
+    --------
     >>> explore_balance([8, 3, 1, 2], replicas=6, gpus=2)
     balance: greedy, 4 experts as 6 replicas on 2 GPUs, balancedness 0.955
     """
     return BalanceExplorer(load, (replicas, gpus, nodes, groups), policy, skew, controls)
 
 
-class BalanceExplorer(Live):
-    """What `explore_balance` returns. plan: what is shown, one layer; plans: by every policy; sliders: by name."""
+class BalanceExplorer(Explorer):
+    """What `explore_balance` returns.
+
+    Attributes
+    ----------
+    plan : Plan
+        What is shown, one layer.
+    plans : dict of str to Plan
+        By every policy.
+    sliders : dict of str to widget
+        By name.
+
+    Examples
+    --------
+    >>> explorer = explore_balance([8, 3, 1, 2], replicas=6, gpus=2)
+    >>> explorer.sliders["policy"].value = "no copies"
+    >>> explorer
+    balance: no copies, 4 experts on 2 GPUs, balancedness 0.636
+    """
 
     def __init__(
         self, load: Any, sizes: tuple[int, int, int, int], policy: str, skew: float, controls: Iterable[str] | None
@@ -70,22 +100,15 @@ class BalanceExplorer(Live):
         shown = list(CONTROLS if controls is None else controls)
         if unknown := [name for name in shown if name not in CONTROLS]:
             raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
-        self.loads, self.told = _named(load), {*_SIZES}
-        self.lock, self.busy, self.said = threading.RLock(), False, ""
+        super().__init__("balance")
+        self.loads, self.told, self.said = _named(load), {*_SIZES}, ""
         self.plans: dict[str, Plan] = {}
         self.sliders = self._made(sizes, policy, skew)
         self.wanted = dict(zip(_SIZES, sizes, strict=True))  # where the reader has put the sliders
-        self.picture = widgets.HTML(layout=widgets.Layout(margin="0")).add_class("pipelab-plan")
-        self.note, self.table = widgets.HTML().add_class("pipelab-note"), widgets.HTML().add_class("pipelab-figures")
-        row = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
-        bar = widgets.Box([self.sliders[name] for name in shown if self._has_choice(name)], layout=row)
-        super().__init__([bar, self.note, self.picture, self.table])
-        self.add_class("pipelab-balance")
-        self._fit()
-        self._draw()
+        self.note, self.picture, self.table = map(html, ("note", "plan", "figures"))
+        bar = row(*(self.sliders[name] for name in shown if self._has_choice(name)))
+        self.fill([bar, self.note, self.picture, self.table], self.sliders.values())
         self.told &= {*shown}  # who has no slider for a size did not ask for one
-        for slider in self.sliders.values():
-            slider.observe(self._changed, "value")
 
     def _made(self, sizes: tuple[int, int, int, int], policy: str, skew: float) -> dict[str, Any]:
         replicas, gpus, nodes, groups = sizes
@@ -157,33 +180,24 @@ class BalanceExplorer(Live):
 
     # -- scene -----------------------------------------------------------------------------------------------------
 
-    def _changed(self, change: Any) -> None:
-        """A slider has moved. What it moves in its turn must not be answered with another picture."""
-        with self.lock:
-            if self.busy:
-                return
-            self.busy = True
-            self.wanted |= {name: change.new for name in _SIZES if change.owner is self.sliders[name]}
-            try:
-                self._fit()
-                self._draw()
-            except Exception as error:  # it would reach no cell
-                self.picture.value = error_html(error)
-            finally:
-                self.busy = False
+    def fail(self, markup: str) -> None:
+        self.picture.value = markup
 
     @property
     def plan(self) -> Plan:
         return self.plans[self.value("policy")]
 
-    def _draw(self) -> None:
+    def draw(self, change: Any) -> None:
+        if change is not None:
+            self.wanted |= {name: change.new for name in _SIZES if change.owner is self.sliders[name]}
+        self._fit()
         load = self.load
         replicas, gpus, nodes, groups = (self.value(name) for name in _SIZES)
         self.plans = {NO_COPIES: contiguous(load, gpus, replicas, nodes, groups)}
         self.plans |= {policy: rebalance(load, replicas, gpus, nodes, groups, policy) for policy in _POLICIES[1:]}
         self.note.value = f'<div style="min-height:20px;font-size:12px"><i>{escape(self._remark())}</i></div>'
         self.picture.value = scene_svg(self._scene(), repr(self))
-        self.table.value = _table(self.plans, self.value("policy"))
+        self.table.value = _table(self.plans, self.value("policy"))._repr_html_()
 
     def _remark(self) -> str:
         """What was snapped, and which policy the groups lead to."""
@@ -223,7 +237,6 @@ class BalanceExplorer(Live):
         )
 
     def still(self) -> Picture:
-        """A picture of the plan that is shown."""
         return scene_picture(self._scene(f"{self!r} · run the cell for sliders"))
 
 
@@ -251,34 +264,24 @@ def _limit(slider: Any, least: int, most: int, step: int, value: int) -> int:
     return value
 
 
-def _table(plans: Mapping[str, Plan], chosen: str) -> str:
-    head = ("", "balancedness", "at most", "busiest GPU", "its load", "mean", "most copies")
-    meaning = (
-        "",
-        "the GPUs' mean load / the busiest one's: 1 is even",
-        "no plan of these sizes exceeds it; it may be out of reach",
-        "",
-        "the step lasts as long as this GPU needs",
-        "",
-        "of one expert",
-    )
-    side = "text-align:right;padding:0 0 0 24px;font-variant-numeric:tabular-nums"
-    body = "".join(
-        f'<th style="{side};cursor:{"help" if told else "auto"}" title="{told}">{name}</th>'
-        for name, told in zip(head, meaning, strict=True)
-    )
-    for name, plan in plans.items():
-        loads = plan.gpu_load[0]
-        most = 1 if name == NO_COPIES else int(plan.replica_count[0].max())
-        cells = (
-            f"{plan.balancedness[0]:.3f}",
-            f"{plan.attainable[0]:.3f}",
-            str(loads.argmax()),
-            number(loads.max()),
-            number(loads.mean()),
-            str(most),
-        )
-        weight = "bold" if name == chosen else "normal"
-        row = f'<td style="text-align:left">{name}</td>' + "".join(f'<td style="{side}">{cell}</td>' for cell in cells)
-        body += f'</tr><tr style="font-weight:{weight}">{row}'
-    return f'<table style="font-size:13px;line-height:1.6;border-spacing:0"><tr>{body}</tr></table>'
+def _table(plans: Mapping[str, Plan], chosen: str) -> Table:
+    rows = [
+        {
+            "": name,
+            "balancedness": plan.balancedness[0],
+            "at most": plan.attainable[0],
+            "busiest GPU": plan.gpu_load[0].argmax(),
+            "its load": plan.gpu_load[0].max(),
+            "mean": plan.gpu_load[0].mean(),
+            "most copies": 1 if name == NO_COPIES else plan.replica_count[0].max(),
+        }
+        for name, plan in plans.items()
+    ]
+    meanings = {
+        "balancedness": "the GPUs' mean load / the busiest one's: 1 is even",
+        "at most": "no plan of these sizes exceeds it; it may be out of reach",
+        "its load": "the step lasts as long as this GPU needs",
+        "most copies": "of one expert",
+    }
+    formats = dict.fromkeys(("balancedness", "at most"), ".3f")
+    return Table(rows, meanings=meanings, formats=formats, emphasis=lambda row: row[""] == chosen)

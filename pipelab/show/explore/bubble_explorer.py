@@ -1,4 +1,4 @@
-"""Bubble: the terms of DualPipe's formula, lit up in the picture.
+"""The terms of DualPipe's bubble, lit up in its picture under sliders.
 
 The ranks in the middle are idle longest, and the formula counts their idle time. Each of their gaps belongs to one of
 its terms: it is marked with that term's colour and letter, and stands with it in a table.
@@ -16,13 +16,15 @@ import ipywidgets as widgets
 
 from ...schedules import theory
 from ...simulator import Costs
+from ...table import Table
 from ...timeline import Timeline
 from ..backends.picture import Picture
 from ..backends.svg import Geometry
 from ..figures import number
 from ..plots.bubble_plots import Term, bubble_terms, each_gap, middle_rank, plot_bubble, stage_costs, with_middle
 from ..plots.timeline_plots import caption
-from .controls import Controls
+from .base import html
+from .controls import Controls, with_costs
 from .schedule_explorer import ScheduleExplorer
 
 _CONTROLS = ("ranks", "microbatches", "overlapped", "forward", "backward_input", "backward_weight")
@@ -42,49 +44,59 @@ def explore_bubble(
 ) -> BubbleExplorer:
     """`explore_schedule` for DualPipe or DualPipeV, with the terms of the bubble's formula marked in the picture.
 
-    The arguments are those of `explore_schedule`. overlapped begins at F + I + W, where a pair gains nothing.
+    Parameters
+    ----------
+    schedule, ranks, microbatches, controls, limits, pace_ms, steps
+        Those of :func:`explore_schedule`.
+    **costs : float
+        Too. overlapped begins at F + I + W, where an overlapped pair gains nothing.
 
+    Examples
+    --------
     >>> explore_bubble(overlapped=2.2)
     explorer: dualpipe, 8 ranks, 20 micro-batches
     """
-    begin = {"forward": 1.0, "backward_input": 1.0, "backward_weight": 1.0, **costs}
-    begin.setdefault("overlapped", begin["forward"] + begin["backward_input"] + begin["backward_weight"])
-    values = {"ranks": ranks, "microbatches": microbatches, **begin}
-    return BubbleExplorer(
-        Controls(schedule, None, with_middle(), controls, {**_LIMITS, **(limits or {})}, values), pace_ms, steps
-    )
+    values = {"ranks": ranks, "microbatches": microbatches, **with_costs(costs)}
+    chosen = Controls(schedule, None, with_middle(), controls, {**_LIMITS, **(limits or {})}, values)
+    return BubbleExplorer(chosen, pace_ms, steps)
 
 
 class BubbleExplorer(ScheduleExplorer):
-    """What `explore_bubble` returns. `terms` are those of the predicted timeline; none where no formula holds."""
+    """What `explore_bubble` returns.
 
-    children: tuple[widgets.Widget, ...]
+    Attributes
+    ----------
+    terms : tuple of Term
+        Those of the predicted timeline; empty where no formula holds.
 
-    def __init__(self, controls: Controls, pace_ms: int, steps: int) -> None:
-        self.terms: tuple[Term, ...] = ()
-        self.formula = widgets.HTML().add_class("pipelab-bubble")
-        super().__init__(controls, pace_ms, steps)
-        sliders, predicted, *rest = self.children
-        self.children = (sliders, predicted, self.formula, *rest)
+    Examples
+    --------
+    >>> {term.letter: term.idle for term in explore_bubble().terms}
+    {'a': 3, 'b': 0, 'c': 3, 'd': 0}
+    """
 
-    def _changed(self, change: Any = None) -> None:
-        with self.lock:
-            super()._changed(change)
-            self.terms, self.formula.value = (), ""
-            if self.timeline is None:
-                return
-            try:
-                costs = self.controls.costs(self.schedule)
-                terms = bubble_terms(self.timeline, costs)
-                self.formula.value = bubble_html(self.timeline, costs, terms)
-            except ValueError as error:  # no closed form at these costs: the picture is right nevertheless
-                self.formula.value = f"<i>{escape(str(error))}</i>"
-            else:
-                self.terms = terms
-                self.predicted.mark(bubble_svg(self.timeline, terms, self.predicted.until))
+    terms: tuple[Term, ...] = ()
+
+    def more(self) -> list[widgets.Widget]:
+        self.formula = html("bubble")
+        return [self.formula]
+
+    def draw(self, change: Any) -> None:
+        super().draw(change)
+        self.terms, self.formula.value = (), ""
+        if self.timeline is None:
+            return
+        try:
+            costs = self.controls.costs(self.schedule)
+            terms = bubble_terms(self.timeline, costs)
+            self.formula.value = bubble_table(self.timeline, costs, terms)._repr_html_()
+        except ValueError as error:  # no closed form at these costs: the picture is right nevertheless
+            self.formula.value = f"<i>{escape(str(error))}</i>"
+        else:
+            self.terms = terms
+            self.predicted.mark(bubble_svg(self.timeline, terms, self.predicted.until))
 
     def still(self) -> Picture | None:
-        """A picture of what is simulated, with the marks."""
         if self.timeline is None or not self.terms:
             return super().still()
         title = f"{caption(self.timeline)} · run the cell for sliders"
@@ -116,8 +128,8 @@ def bubble_svg(timeline: Timeline, terms: Iterable[Term], until: float | None = 
     )
 
 
-def bubble_html(timeline: Timeline, costs: Costs, terms: Iterable[Term]) -> str:
-    """The terms as a table: what the formula says, what the picture shows, and what the rank waits for.
+def bubble_table(timeline: Timeline, costs: Costs, terms: Iterable[Term]) -> Table:
+    """The terms: what the formula says, what the picture shows, and what the rank waits for.
 
     ValueError where there is no closed form: F&B shorter than F or B.
     """
@@ -128,24 +140,27 @@ def bubble_html(timeline: Timeline, costs: Costs, terms: Iterable[Term]) -> str:
     )
     said, shown, published = closed.idle[middle], timeline.idle[middle], closed.published_bubble
     near = partial(math.isclose, abs_tol=1e-9 * float(timeline.makespan))
-    rows = [("", f"k = {closed.formulas['k']} = {middle}", "formula", "picture", f"rank {middle} is idle, for")]
-    rows += [(_chip(t), t.formula, _figure(t.value), _figure(t.idle), t.meaning) for t in terms]
     together = "all of them together" if near(said, shown) else closed.assumes
     same = "the same here" if near(said, published) else "not the same here, for it takes F = I = W"
-    rows.append(("", closed.formulas["bubble"], _figure(said), _figure(shown), together))
-    rows.append(("", closed.formulas["published bubble"], _figure(published), "", f"as published: {same}"))
-    body = ""
-    for chip, *cells in rows:
-        faint = bool(chip) and cells[1] == cells[2] == "0"
-        body += f'<tr style="opacity:{0.45 if faint else 1}"><td>{chip}</td>'
-        for cell, side in zip(cells, ("left", "right", "right", "left"), strict=True):
-            body += f'<td style="text-align:{side};padding:0 10px">{escape(cell)}</td>'
-    return f'<table style="font-size:13px;line-height:1.6;font-variant-numeric:tabular-nums">{body}</table>'
+    rows: list[tuple] = [(_Chip(each), each.formula, each.value, each.idle, each.meaning) for each in terms]
+    rows.append(("", closed.formulas["bubble"], said, shown, together))
+    rows.append(("", closed.formulas["published bubble"], published, "", f"as published: {same}"))
+    columns = ["", f"k = {closed.formulas['k']} = {middle}", "formula", "picture", f"rank {middle} is idle, for"]
+    return Table(rows, columns, formats=dict.fromkeys(("formula", "picture"), _figure))
 
 
-def _chip(term: Term) -> str:
-    style = f"background:{term.colour};color:#fff;font-weight:bold;padding:0 6px;border-radius:2px"
-    return f'<span style="{style}">{term.letter}</span>'
+class _Chip:
+    """A term's letter on its colour."""
+
+    def __init__(self, term: Term) -> None:
+        self.term = term
+
+    def __str__(self) -> str:
+        return self.term.letter
+
+    def _repr_html_(self) -> str:
+        style = f"background:{self.term.colour};color:#fff;font-weight:bold;padding:0 6px;border-radius:2px"
+        return f'<span style="{style}">{self.term.letter}</span>'
 
 
 def _figure(value: Any) -> str:

@@ -1,21 +1,16 @@
-"""Comparison explorer: sliders above a table: what schedules cost for one model, or a large model's step takes."""
+"""Tables under sliders: what every schedule costs for the same model, or what a large model's step takes."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import ipywidgets as widgets
-
 from ...schedules import SCHEDULES
-from ...study.comparison import Comparison, compare_schedules
-from ...study.estimate import estimate_step
-from .base import Live
-from .controls import Controls
-from .experiment import error_html
+from ...study import compare_schedules, estimate_step
+from .base import Explorer, html, row
+from .controls import COSTS, Controls, with_costs
 
-_CONTROLS = ("ranks", "microbatches", "chunks", "forward", "backward_input", "backward_weight", "overlapped", "latency")
+_CONTROLS = ("ranks", "microbatches", "chunks", *COSTS)
 
 
 def explore_comparison(
@@ -26,20 +21,29 @@ def explore_comparison(
     controls: Iterable[str] = _CONTROLS,
     **costs: float,
 ) -> ComparisonExplorer:
-    """A widget: the table of :func:`pipelab.comparison` under sliders.
+    """A widget: the table of :func:`pipelab.compare_schedules` under sliders.
 
-    schedules   names, None for all;  controls: which sliders to show
-    costs       where the sliders begin, of a P-th of the model. overlapped begins at F + I + W: nothing is hidden
+    Parameters
+    ----------
+    ranks, microbatches : int
+        Where their sliders begin.
+    schedules : iterable of str
+        Names; all by default.
+    controls : iterable of str
+        Which sliders to show.
+    **costs : float
+        Where the sliders of costs begin, of a P-th of the model. overlapped begins at F + I + W: nothing is hidden.
 
-    >>> explore_comparison(4, 8).result["dualpipe"].parameters
+    Examples
+    --------
+    >>> explore_comparison(4, 8).table["dualpipe"].parameters
     2
     """
     names = list(SCHEDULES if schedules is None else schedules)
-    begin = {"forward": 1.0, "backward_input": 1.0, "backward_weight": 1.0, **costs}
-    begin.setdefault("overlapped", begin["forward"] + begin["backward_input"] + begin["backward_weight"])
-    chosen = Controls(names[0], None, names, controls, {}, {"ranks": ranks, "microbatches": microbatches, **begin})
+    values = {"ranks": ranks, "microbatches": microbatches, **with_costs(costs)}
+    chosen = Controls(names[0], None, names, controls, {}, values)
 
-    def compute() -> Comparison:
+    def compute() -> Any:
         p, m, chunks = (chosen.value(name) for name in ("ranks", "microbatches", "chunks"))
         return compare_schedules(p, m, chosen.model_costs(whole=False), names, chunks)
 
@@ -47,51 +51,61 @@ def explore_comparison(
 
 
 def explore_estimate(
-    ranks: int = 16,
-    microbatches: int = 120,
-    *,
-    schedules: Iterable[str] = ("1f1b", "zb-h1", "dualpipe"),
+    ranks: int = 16, microbatches: int = 120, *, schedules: Iterable[str] = ("1f1b", "zb-h1", "dualpipe")
 ) -> ComparisonExplorer:
     """A widget: what would a step of a model like DeepSeek-V3 take? `estimate_step`'s table under two sliders.
 
-    >>> round(explore_estimate().result["dualpipe"].step, 1)
+    Parameters
+    ----------
+    ranks, microbatches : int
+        Where the sliders begin.
+    schedules : iterable of str
+        Names; the others are held against the first.
+
+    Examples
+    --------
+    >>> round(explore_estimate().table["dualpipe"].step, 1)
     17.9
     """
     names = list(schedules)
     limits = {"ranks": (2, 32, 2), "microbatches": (8, 256, 8)}
-    values = {"ranks": ranks, "microbatches": microbatches}
-    controls = Controls(names[0], None, names, ("ranks", "microbatches"), limits, values)
-    return ComparisonExplorer(
-        controls, lambda: estimate_step(names, controls.value("ranks"), controls.value("microbatches"))
-    )
+    controls = Controls(names[0], None, names, [*limits], limits, {"ranks": ranks, "microbatches": microbatches})
+    return ComparisonExplorer(controls, lambda: estimate_step(names, *map(controls.value, limits)))
 
 
-class ComparisonExplorer(Live):
-    """Sliders above a table. `result` has the table's rows, or is None where the sliders allow none."""
+class ComparisonExplorer(Explorer):
+    """What `explore_comparison` and `explore_estimate` return.
+
+    Attributes
+    ----------
+    controls : Controls
+        Its sliders.
+    table : Table or None
+        With a row per schedule; None where the sliders allow none.
+
+    Examples
+    --------
+    >>> [row.name for row in explore_comparison(3, 8, schedules=["1f1b", "dualpipe"]).table]
+    ['1f1b']
+    """
 
     def __init__(self, controls: Controls, compute: Callable[[], Any]) -> None:
-        self.controls, self.compute, self.lock = controls, compute, threading.RLock()
-        self.result: Any = None
-        self.table = widgets.HTML().add_class("pipelab-comparison")
-        row = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
-        super().__init__([widgets.Box(controls.shown, layout=row), self.table])
-        self.add_class("pipelab-comparer")
-        for slider in controls.sliders.values():
-            slider.observe(self._changed, "value")
-        self._changed()
+        super().__init__("comparer")
+        self.controls, self.compute = controls, compute
+        self.table: Any = None
+        self.shown = html("comparison")
+        self.fill([row(*controls.shown), self.shown], controls.sliders.values())
 
     def __repr__(self) -> str:
-        return str(self.result)
+        return str(self.table)
 
-    def _changed(self, change: Any = None) -> None:
-        with self.lock:
-            try:
-                self.result = self.compute()
-                self.table.value = self.result._repr_html_()
-            except Exception as error:
-                self.result = None
-                self.table.value = error_html(error)
+    def draw(self, change: Any) -> None:
+        self.table = None
+        self.table = self.compute()
+        self.shown.value = self.table._repr_html_()
+
+    def fail(self, markup: str) -> None:
+        self.shown.value = markup
 
     def still(self) -> str:
-        """The table."""
-        return self.table.value
+        return self.shown.value

@@ -4,55 +4,53 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 
 from ...ir import Schedule
 from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
+from .base import WIDE
 
 Builder = Callable[..., Schedule]
 
-#: name -> (text beside the slider, smallest, largest, step). explore_schedule(limits=…) changes them.
-SLIDERS: dict[str, tuple[str, float, float, float]] = {
-    "ranks": ("Ranks", 1, 16, 1),
-    "microbatches": ("Micro-batches", 1, 64, 1),
-    "chunks": ("Chunks per rank", 1, 4, 1),
-    "forward": ("F, forward", 0.1, 4, 0.1),
-    "backward_input": ("I, backward: input", 0.1, 4, 0.1),
-    "backward_weight": ("W, backward: weights", 0.1, 4, 0.1),
-    "overlapped": ("F&B, overlapped", 0.1, 12, 0.1),
-    "latency": ("Message latency", 0, 2, 0.1),
+
+class Slider(NamedTuple):
+    """Text beside it; what it stands for; its smallest and largest value, its step; where it begins, if anywhere."""
+
+    text: str
+    meaning: str
+    smallest: float
+    largest: float
+    step: float
+    begin: float | None
+
+
+SLIDERS = {  # limits= changes those of a widget
+    "ranks": Slider("Ranks", "P: processes, each with its part of the model", 1, 16, 1, 4),
+    "microbatches": Slider("Micro-batches", "M: equal parts of the batch", 1, 64, 1, 8),
+    "chunks": Slider("Chunks per rank", "V: stages on each rank, where the schedule has a choice", 1, 4, 1, 2),
+    "forward": Slider("F, forward", "how long a forward takes, of a P-th of the model", 0.1, 4, 0.1, 1),
+    "backward_input": Slider("I, backward: input", "how long its part for the input takes", 0.1, 4, 0.1, 1),
+    "backward_weight": Slider("W, backward: weights", "how long its part for the weights takes", 0.1, 4, 0.1, 1),
+    "overlapped": Slider("F&B, overlapped", "how long an overlapped forward and backward take", 0.1, 12, 0.1, None),
+    "latency": Slider("Message latency", "how long a message travels between two ranks", 0, 2, 0.1, 0),
 }
-#: What each stands for: told where the reader points at its name. (Without a tooltip, ipywidgets tells "null".)
+#: Told where the reader points at a name. (Without a tooltip, ipywidgets tells "null".)
 MEANING = {
     "schedule": "in which order every rank does its actions",
     "against": "another schedule, drawn below on the same time axis",
-    "ranks": "P: processes, each with its part of the model",
-    "microbatches": "M: equal parts of the batch",
-    "chunks": "V: stages on each rank, where the schedule has a choice",
-    "forward": "how long a forward takes, of a P-th of the model",
-    "backward_input": "how long a backward's part for the input takes",
-    "backward_weight": "how long a backward's part for the weights takes",
-    "overlapped": "how long a forward and a backward take together, as an overlapped pair",
-    "latency": "how long a message travels between two ranks",
+    **{name: slider.meaning for name, slider in SLIDERS.items()},
 }
 COSTS = ("forward", "backward_input", "backward_weight", "overlapped", "latency")
-_WHOLE = ("ranks", "microbatches", "chunks")
-_BEGIN = {
-    "ranks": 4,
-    "microbatches": 8,
-    "chunks": 2,
-    "forward": 1,
-    "backward_input": 1,
-    "backward_weight": 1,
-    "latency": 0,
-}
 NOTHING = "nothing"  # to compare with
-CONTROLS = ("schedule", "against", *SLIDERS)
 
-WIDE: dict[str, Any] = {"layout": widgets.Layout(width="370px"), "style": {"description_width": "150px"}}
+
+def with_costs(given: Mapping[str, float]) -> dict[str, float]:
+    """Where sliders of costs begin: at 1, and F&B at F + I + W, where an overlapped pair gains nothing."""
+    begin = {"forward": 1.0, "backward_input": 1.0, "backward_weight": 1.0, **given}
+    return {"overlapped": begin["forward"] + begin["backward_input"] + begin["backward_weight"], **begin}
 
 
 class Controls:
@@ -72,8 +70,8 @@ class Controls:
         values: Mapping[str, float],
     ) -> None:
         shown = list(controls)
-        if unknown := [name for name in (*shown, *values, *limits) if name not in CONTROLS]:
-            raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(CONTROLS)}")
+        if unknown := [name for name in (*shown, *values, *limits) if name not in MEANING]:
+            raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(MEANING)}")
         self.builders, self.with_chunks = _builders(schedules)
         for name in filter(None, (schedule, against)):
             if name not in self.builders:
@@ -84,7 +82,7 @@ class Controls:
         self.against = widgets.Dropdown(
             options=[NOTHING, *names], value=against or NOTHING, description="Compare with", **told["against"]
         )
-        begin = {**_BEGIN, **values}
+        begin = {**{name: slider.begin for name, slider in SLIDERS.items() if slider.begin is not None}, **values}
         self.sliders = {name: _slider(name, begin[name], limits.get(name)) for name in SLIDERS if name in begin}
         if not self.with_chunks and "chunks" not in values:
             shown = [name for name in shown if name != "chunks"]
@@ -135,15 +133,15 @@ class Controls:
 
 
 def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
-    text, *usual = SLIDERS[name]
+    text, meaning, *usual, _ = SLIDERS[name]
     smallest, largest, step = (*limits, *usual[len(limits) :]) if limits else usual
     if not smallest <= value <= largest:
         raise ValueError(f"{name} must be from {smallest:g} to {largest:g}, its slider's limits; got {value}")
-    numbers: dict[str, Any] = {"value": value, "min": smallest, "max": largest, "step": step, "tooltip": MEANING[name]}
-    if name in _WHOLE:
-        return widgets.IntSlider(description=text, **numbers, **WIDE)
+    given = {"value": value, "min": smallest, "max": largest, "step": step, "description": text, "tooltip": meaning}
+    if isinstance(SLIDERS[name].step, int):
+        return widgets.IntSlider(**given, **WIDE)
     decimals = max(1, -math.floor(math.log10(step))) if step < 1 else 1
-    return widgets.FloatSlider(description=text, readout_format=f".{decimals}f", **numbers, **WIDE)
+    return widgets.FloatSlider(readout_format=f".{decimals}f", **given, **WIDE)
 
 
 def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> tuple[dict[str, Builder], set[str]]:

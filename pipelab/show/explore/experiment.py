@@ -1,4 +1,4 @@
-"""Experiment: a run on real ranks, in the background, with its button, progress and Cancel."""
+"""A run on real ranks, in the background, with its button, progress and Cancel."""
 
 from __future__ import annotations
 
@@ -6,37 +6,44 @@ import threading
 import traceback
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from IPython.core.getipython import get_ipython
 
 from ...ranks.errors import Cancelled
 
 if TYPE_CHECKING:
-    from ...runtime import Progress, Run
+    from ...runtime import Progress
 
 WRONG = "#D55E00"
-Start = Callable[[Callable[["Progress"], None], threading.Event], "Run"]  # (progress, cancel) -> the finished run
 
 
 class Experiment:
-    """A Run button, a Cancel button, a bar in `widgets`, and a line of text, `status`. One run at a time, in a thread.
+    """A Run button, a Cancel button and a bar in `widgets`, and a line of text, `status`. One run at a time.
 
-    start   what the button does: called in a thread with a progress callback and the event that Cancel sets
-    done    called in that thread with the Run that came of it
+    start: what the button does, called in a thread with progress=, a callback, and cancel=, the event that Cancel sets
+    done: called in that thread with what came of it
+
+    A run ends where its cell is run again: the widget with its Cancel button is gone then.
     """
 
-    def __init__(self, start: Start, done: Callable[[Run], None]) -> None:
+    def __init__(self, start: Callable[..., Any], done: Callable[[Any], None]) -> None:
         self.start, self.done = start, done
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.cancelled = threading.Event()
+        self.shell = get_ipython()
+        try:
+            self.cell = self.shell.get_parent()["metadata"]["cellId"]  # type: ignore[union-attr]
+        except (AttributeError, KeyError, TypeError):  # no notebook, or one that doesn't tell
+            self.cell = None
+        wide = [widgets.Layout(width=width) for width in ("170px", "100px")]
         self.button = widgets.Button(
-            description="Run on real ranks", icon="play", button_style="primary", layout=widgets.Layout(width="170px")
+            description="Run on real ranks", icon="play", button_style="primary", layout=wide[0]
         ).add_class("pipelab-run")
-        self.cancel = widgets.Button(
-            description="Cancel", icon="stop", disabled=True, layout=widgets.Layout(width="100px")
-        ).add_class("pipelab-cancel")
+        self.cancel = widgets.Button(description="Cancel", icon="stop", disabled=True, layout=wide[1])
+        self.cancel.add_class("pipelab-cancel")
         self.bar = widgets.FloatProgress(max=1.0, layout=widgets.Layout(width="160px", display="none"))
         self.status = widgets.HTML().add_class("pipelab-status")
         self.button.on_click(lambda _: self.run())
@@ -74,6 +81,12 @@ class Experiment:
         self.button.disabled, self.cancel.disabled = busy, not busy
         self.bar.value = 0.0
         self.bar.layout.display = None if busy else "none"
+        if self.shell is not None and self.cell is not None:
+            (self.shell.events.register if busy else self.shell.events.unregister)("pre_run_cell", self._cell_runs)
+
+    def _cell_runs(self, info: Any) -> None:
+        if info.cell_id == self.cell:
+            self.stop()
 
     def _progress(self, progress: Progress) -> None:
         if self.cancelled.is_set():
@@ -84,7 +97,7 @@ class Experiment:
 
     def _work(self) -> None:
         try:
-            result = self.start(self._progress, self.cancelled)
+            result = self.start(progress=self._progress, cancel=self.cancelled)
             self.status.value = ""
             self.done(result)
         except Cancelled as cancelled:

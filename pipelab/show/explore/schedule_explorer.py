@@ -1,10 +1,11 @@
-"""Schedule explorer: sliders, the simulated timeline that follows them, and a real run at the press of a button."""
+"""Schedules under sliders: the simulated timeline follows them, and a button runs it on real ranks."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,34 +13,28 @@ import ipywidgets as widgets
 
 from ...ir import Schedule, at_least, counted
 from ...simulator import simulate
+from ...table import Table
 from ...timeline import Timeline
 from ..backends.picture import Picture
 from ..backends.svg import legend_html
+from ..figures import MEANING, figures_table, kilobytes
 from ..plots.timeline_plots import caption, compare, plot
-from .base import Live
+from .base import Explorer, html, player, row
 from .controls import Builder, Controls
-from .experiment import Experiment, error_html
+from .experiment import error_html
 from .panel import Panel
-from .run_tables import account_html, figures_html
 from .state_at import state_html
 
 if TYPE_CHECKING:
-    from ...runtime import Progress, Run
+    from ...runtime import Run
 
-DEFAULT_CONTROLS = (
-    "schedule",
-    "against",
-    "ranks",
-    "microbatches",
-    "chunks",
-    "forward",
-    "backward_input",
-    "backward_weight",
-    "latency",
-)
+_DEFAULT = ("schedule", "against", "ranks", "microbatches", "chunks")
+DEFAULT_CONTROLS = (*_DEFAULT, "forward", "backward_input", "backward_weight", "latency")
 _REST = 0.4  # seconds without a change, after which there is time for what hovering shows
 _PACES = (2, 50)  # ms per unit of cost
 _TICKS = 200  # of the time axis, for the cursor
+_KEPT = "peak bytes kept"
+_MEANING = {**MEANING, _KEPT: "measured: what autograd saved for the backward, besides parameters and batch"}
 
 
 def explore_schedule(
@@ -60,18 +55,33 @@ def explore_schedule(
     Point at an action to see what it needed and what it unblocked, or at a gap to read why it is there; play, or move
     the cursor, to see what each rank is doing at any time.
 
-    schedule    the name to begin with;  against: the one to compare it with, below it
-    schedules   what can be chosen: names, or names with functions (ranks, microbatches) -> Schedule of your own;
-                None: all that pipelab has
-    controls    which to show: "schedule", "against", and sliders
-    limits      (smallest, largest) or (smallest, largest, step) of a slider, where the usual ones don't suit
-    pace_ms     milliseconds that one unit of cost lasts in a paced run
-    steps       training steps of a run; the one of median length is shown
-    costs       forward, backward_input, backward_weight, overlapped, latency, chunks: where their sliders begin. Costs
-                are of a P-th of the model, where P is the number of ranks
+    Parameters
+    ----------
+    schedule, against : str
+        The name to begin with, and of the one to compare it with, below it.
+    ranks, microbatches : int
+        Where their sliders begin.
+    schedules : names, or mapping of names to functions (ranks, microbatches) -> Schedule
+        What can be chosen; by default all schedules of pipelab.
+    controls : iterable of str
+        Which to show: "schedule", "against", and sliders.
+    limits : mapping of str to tuple
+        (smallest, largest) or (smallest, largest, step) of a slider, where the usual ones don't suit.
+    pace_ms : int
+        Milliseconds that one unit of cost lasts in a paced run.
+    steps : int
+        Training steps of a run; the one of median length is shown.
+    **costs : float
+        forward, backward_input, backward_weight, overlapped, latency, chunks: where their sliders begin. Costs are of
+        a P-th of the model, where P is the number of ranks.
 
-    ValueError for an unknown name, or a value outside its slider's limits.
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a value outside its slider's limits.
 
+    Examples
+    --------
     >>> explore_schedule("gpipe", ranks=4, microbatches=8)
     explorer: gpipe, 4 ranks, 8 micro-batches
     """
@@ -79,30 +89,37 @@ def explore_schedule(
     return ScheduleExplorer(Controls(schedule, against, schedules, controls, limits or {}, values), pace_ms, steps)
 
 
-class ScheduleExplorer(Live):
+class ScheduleExplorer(Explorer):
     """What `explore_schedule` returns.
 
-    controls    its sliders and choices
-    timeline    what is simulated, or None where the sliders' sizes don't suit the schedule;  compared: the other one
-    run         the last run on real ranks, or None
-    experiment  the button and what belongs to it
+    Attributes
+    ----------
+    controls : Controls
+        Its sliders and choices.
+    timeline, compared : Timeline or None
+        What is simulated, and the other one; None where the sliders' sizes don't suit the schedule.
+    result : Run or None
+        The last run on real ranks.
+
+    Examples
+    --------
+    >>> explorer = explore_schedule("1f1b", ranks=4, microbatches=8)
+    >>> explorer.controls.sliders["microbatches"].value = 4
+    >>> explorer.timeline.makespan
+    21
     """
 
     def __init__(self, controls: Controls, pace_ms: int, steps: int) -> None:
         if not _PACES[0] <= pace_ms <= _PACES[1]:
             raise ValueError(f"pace_ms must be from {_PACES[0]} to {_PACES[1]}, its slider's limits; got {pace_ms}")
-        self.controls, self.steps, self.lock = controls, at_least(1, steps, "steps"), threading.RLock()
+        super().__init__("explorer")
+        self.controls, self.steps = controls, at_least(1, steps, "steps")
         self.timeline: Timeline | None = None
         self.compared: Timeline | None = None
-        self.run: Run | None = None
-        self.ran = ""  # the settings of that run
         self.rest: threading.Timer | None = None
         self.predicted, self.against, self.measured = Panel("predicted"), Panel("against"), Panel("measured")
         self.panels = (self.predicted, self.against, self.measured)
-        self.legend, self.state = widgets.HTML(), widgets.HTML().add_class("pipelab-state")
-        self.account = widgets.HTML()
-        self.table = widgets.HTML().add_class("pipelab-figures")
-        self.experiment = Experiment(self._start, self._done)
+        self.legend, self.state, self.account, self.table = map(html, ("legend", "state", "account", "figures"))
         narrow = widgets.Layout(width="auto", margin="0 0 0 16px")
         self.paced = widgets.Checkbox(
             value=True, description="paced", tooltip="hold every action to its duration", indent=False, layout=narrow
@@ -117,38 +134,31 @@ class ScheduleExplorer(Live):
             layout=widgets.Layout(width="300px"),
             continuous_update=False,
         )
-        self.time = widgets.IntSlider(
-            max=_TICKS,
-            description="Time",
-            tooltip="the place in the step that the cursor shows",
-            readout=False,
-            style={"description_width": "40px"},
-            layout=widgets.Layout(width="460px"),
+        self.play, self.time, self.link = player(
+            "Time", _TICKS, 120, readout=False, tooltip="the place in the step that the cursor shows"
         )
-        self.play = widgets.Play(max=_TICKS, interval=120)
-        self.link = widgets.jslink((self.play, "value"), (self.time, "value"))
-        row = widgets.Layout(display="flex", flex_flow="row wrap", align_items="center")
-        super().__init__(
+        self.time.observe(self._pointed, "value")
+        self.fill(
             [
-                widgets.Box(controls.shown, layout=row),
+                row(*controls.shown),
                 self.predicted,
+                *self.more(),
                 self.against,
-                widgets.Box([self.legend], layout=row),
-                widgets.Box([self.play, self.time], layout=row),
+                self.legend,
+                row(self.play, self.time),
                 self.state,
-                widgets.Box([*self.experiment.widgets, self.paced, self.pace], layout=row),
+                row(*self.experiment.widgets, self.paced, self.pace),
                 self.experiment.status,
                 self.measured,
                 self.account,
                 self.table,
-            ]
+            ],
+            [*controls.all, self.paced, self.pace],
         )
-        self.add_class("pipelab-explorer")
-        self.take_the_place_of_the_last()
-        for control in (*controls.all, self.paced, self.pace):
-            control.observe(self._changed, "value")
-        self.time.observe(self._pointed, "value")
-        self._changed()
+
+    def more(self) -> list[widgets.Widget]:
+        """What a subclass shows below the prediction."""
+        return []
 
     def __repr__(self) -> str:
         sizes = {"rank": self.controls.value("ranks"), "micro-batch": self.controls.value("microbatches")}
@@ -161,30 +171,35 @@ class ScheduleExplorer(Live):
 
     # -- drawing -----------------------------------------------------------------------------------------------------
 
-    def _changed(self, change: Any = None) -> None:
-        """Draw again. An exception in here would reach no cell: the reader sees it in the picture's place."""
-        with self.lock:
-            self.pace.disabled = not self.paced.value
-            if change is not None and not self.experiment.running:
-                self.experiment.status.value = ""  # an error of other settings
-            self.controls.refresh()
-            self.timeline = self._simulated(self.predicted, self.controls.choice.value)
-            self.compared = self._simulated(self.against, self.controls.compared)
-            both = [timeline for timeline in (self.timeline, self.compared) if timeline is not None]
-            until = max((float(timeline.makespan) for timeline in both), default=1.0)
-            if fresh := self.run is not None and self.ran == self._settings:
-                until = max(until, self._units(self.run))
-            for panel, timeline in ((self.predicted, self.timeline), (self.against, self.compared)):
-                if timeline is not None:
-                    panel.show(timeline, f"predicted · {caption(timeline)}".replace(" · simulated", ""), until)
-            self.legend.value = legend_html(*both)
-            self._show_run(fresh, until)
-            self._pointed()
-            self._will_rest()
+    def draw(self, change: Any) -> None:
+        self.pace.disabled = not self.paced.value
+        if change is not None and not self.experiment.running:
+            self.experiment.status.value = ""  # an error of other settings
+        self.controls.refresh()
+        self.timeline = self._simulated(self.predicted, self.controls.choice.value)
+        self.compared = self._simulated(self.against, self.controls.compared)
+        both = [timeline for timeline in (self.timeline, self.compared) if timeline is not None]
+        until = max((float(timeline.makespan) for timeline in both), default=1.0)
+        if (run := self.fresh) is not None and run.paced:
+            until = max(until, float(run.timeline.makespan) / self.pace.value)
+        for panel, timeline in ((self.predicted, self.timeline), (self.against, self.compared)):
+            if timeline is not None:
+                panel.show(timeline, f"predicted · {caption(timeline)}".replace(" · simulated", ""), until)
+        self.legend.value = legend_html(*both)
+        self._show_run(until)
+        self._pointed()
+        if self.rest is not None:
+            self.rest.cancel()
+        self.rest = threading.Timer(_REST, self.explain)
+        self.rest.daemon = True
+        self.rest.start()
+
+    def fail(self, markup: str) -> None:
+        self.predicted.say(markup)
 
     def _simulated(self, panel: Panel, name: str | None) -> Timeline | None:
+        panel.say("")
         if name is None:
-            panel.say("")
             return None
         try:
             schedule = self.controls.schedule(name)
@@ -193,40 +208,29 @@ class ScheduleExplorer(Live):
             panel.say(error_html(error))
             return None
 
-    @property
-    def _settings(self) -> str:
-        return f"{self.controls.settings}, {f'{self.pace.value} ms per unit' if self.paced.value else 'unpaced'}"
-
-    def _units(self, run: Run | None) -> float:
-        """A paced run's makespan in the sliders' units; 0 for one with a time axis of its own."""
-        return float(run.timeline.makespan) / self.pace.value if run is not None and run.paced else 0.0
-
-    def _show_run(self, fresh: bool, until: float) -> None:
+    def _show_run(self, until: float) -> None:
         """The last run's timeline and figures, beside those of the sliders; faint if the sliders have moved since."""
-        run = self.run
+        run, fresh = self.result, self.fresh
         columns = {timeline.name: timeline for timeline in (self.timeline, self.compared) if timeline is not None}
         if run is not None:
             change = float(run.timeline.makespan) / (float(run.simulated.makespan) or 1) - 1
             title = f"{caption(run.timeline)} ({100 * change:+.1f} % against its prediction)"
             stale = "" if fresh else f"<i>a run of other settings: {escape(self.ran)}</i>"
             faint = f'<div style="opacity:{1 if fresh else 0.45}">{{}}</div>{stale}'
-            self.measured.show(
-                run.timeline, title, until * self.pace.value if fresh and run.paced else None, around=faint
-            )
-            self.account.value = account_html(run) if fresh else ""
-        if fresh and run is not None:
+            end = until * self.pace.value if fresh and run.paced else None
+            self.measured.show(run.timeline, title, end, around=faint)
+            self.account.value = _account(run) if fresh else ""
+        if fresh:
             # The prediction in the run's unit, in place of the one in the sliders'.
             columns = {"predicted": run.simulated, run.timeline.source: run.timeline}
             if (name := self.controls.compared) and self.compared and self.compared.name != run.timeline.name:
                 columns[self.compared.name] = self._at_pace(name) if run.paced else self.compared
-        self.table.value = figures_html(columns, run if fresh else None)
+        self.table.value = _figures(columns, fresh) if columns else ""
 
     def _at_pace(self, name: str) -> Timeline:
         """A schedule as a paced run of it is predicted, in ms."""
         schedule = self.controls.schedule(name)
         return simulate(schedule, replace(self.controls.costs(schedule, self.pace.value), unit="ms"))
-
-    # -- pointing ----------------------------------------------------------------------------------------------------
 
     def _pointed(self, change: Any = None) -> None:
         """Move the cursor, and say what the ranks are doing there."""
@@ -240,40 +244,54 @@ class ScheduleExplorer(Live):
             time = share * (self.predicted.until or 0)
             self.state.value = state_html(self.timeline, min(time, float(self.timeline.makespan)))
 
-    def _will_rest(self) -> None:
-        if self.rest is not None:
-            self.rest.cancel()
-        self.rest = threading.Timer(_REST, self.explain)
-        self.rest.daemon = True
-        self.rest.start()
-
     def explain(self) -> None:
         """Make actions and gaps tell, when pointed at, what they wait for. Called when the sliders rest."""
         with self.lock:
             for panel in self.panels:
                 panel.explain()
 
-    # -- running -----------------------------------------------------------------------------------------------------
+    # -- running, and where no kernel is -----------------------------------------------------------------------------
 
-    def _start(self, progress: Callable[[Progress], None], cancel: threading.Event) -> Run:
+    @property
+    def settings(self) -> str:
+        """What a run depends on."""
+        return f"{self.controls.settings}, {f'{self.pace.value} ms per unit' if self.paced.value else 'unpaced'}"
+
+    def job(self) -> Callable[..., Run]:
         from ...runtime import run
 
-        with self.lock:
-            self.starting, schedule = self._settings, self.schedule
-            pace = self.controls.costs(schedule, self.pace.value) if self.paced.value else None
-        return run(schedule, pace=pace, steps=self.steps, progress=progress, cancel=cancel)
-
-    def _done(self, run: Run) -> None:
-        with self.lock:
-            self.run, self.ran = run, self.starting
-            self._changed()
-
-    # -- where no kernel is ------------------------------------------------------------------------------------------
+        schedule = self.schedule
+        pace = self.controls.costs(schedule, self.pace.value) if self.paced.value else None
+        return partial(run, schedule, pace=pace, steps=self.steps)
 
     def still(self) -> Picture | None:
-        """A picture of what is simulated."""
         if self.timeline is None:
             return None
         if self.compared is not None:
             return compare(self.timeline, self.compared)
         return plot(self.timeline, title=f"{caption(self.timeline)} · run the cell for sliders")
+
+
+def _account(run: Run) -> str:
+    """What a run says besides its timeline: does it compute what one process does, and is its timing to be trusted?"""
+    said = [f"{len(run.losses)} training steps on {run.device} over {run.backend}"]
+    said.append(f"loss {run.losses[0]:.3f} → {run.losses[-1]:.3f}")
+    if run.gradients_equal is not None:
+        same = "equal" if run.gradients_equal else "<b>differ from</b>"
+        said.append(f"gradients {same} a single process's (largest relative difference {run.max_gradient_error:.1g})")
+    said.append(f"most kept by autograd on a rank: {kilobytes(max(run.peak_activation_bytes))}")
+    said.append(f"first action {run.start_seconds:.2f} s after the start")
+    if not run.valid:
+        said.append(
+            "<b>not valid as a timing: the cores could not keep the pace; take more ms per unit, or fewer ranks</b>"
+        )
+    return f'<div style="font-size:12px;line-height:1.5">{" · ".join(said)}</div>'
+
+
+def _figures(columns: Mapping[str, Timeline], run: Run | None) -> str:
+    """The figures of timelines, and what a run kept."""
+    rows = [*figures_table(columns)]
+    if run is not None:
+        kept = " · ".join(kilobytes(each) for each in run.peak_activation_bytes)
+        rows.append((_KEPT, "", kept, *[""] * (len(columns) - 2)))
+    return Table(rows, ["", *columns], meanings=_MEANING)._repr_html_()

@@ -1,10 +1,9 @@
-"""Serving explorer: who gets how many tokens before and after a plan, under sliders, and on real ranks."""
+"""Who gets how many tokens before and after a plan, under sliders, and on real ranks at a button."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from html import escape
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -12,17 +11,18 @@ import numpy as np
 
 from ...eplb import Plan, contiguous, rebalance, zipf
 from ...eplb.sizes import as_load, whole
+from ...table import Table
 from ..backends.picture import Picture
+from ..backends.svg import scene_svg
 from ..figures import kilobytes, number
-from ..palette import STYLES
+from ..palette import LABEL, STYLES
 from ..plots.plan_plots import plot_plan
 from ..plots.serving_plots import plot_serving
-from .base import Live
-from .controls import WIDE
-from .experiment import Experiment
+from ..scene.placement_scene import titled
+from ..scene.shapes import PAGE, Box, Line, Scene, Text
+from .base import WIDE, Explorer, html, row
 
 if TYPE_CHECKING:
-    from ...runtime import Progress
     from ...serving import Serving
 
 _POLICIES = ("greedy", "refined", "incremental")
@@ -30,7 +30,7 @@ _RANKS = (2, 4, 8)
 _MAX_SKEW = 2.0
 _TOKENS, _STEPS = 2048, 5
 _MAX_MOVED = 0.25  # of the slots, by "incremental"
-_WIDTH, _ROW, _LEFT = 640, 22, 90  # px
+_WIDTH, _ROW, _LEFT = 640, 22, 90  # units
 
 
 def explore_serving(
@@ -46,15 +46,30 @@ def explore_serving(
 ) -> ServingExplorer:
     """A widget: the tokens of every rank before and after a plan, and a button that serves both on real ranks.
 
-    loads    of one layer, [experts] or [1, experts], such as recorded ones; or several such by name, to choose from.
-             None: a slider for the exponent of a zipf load of so many `experts`, which begins at `skew`, from 0 to 2
-    ranks    2, 4 or 8;  spare: slots of each rank beyond those that the experts need, from 0 to 4
-    policy   "incremental" starts from the placement before, and may change a quarter of the slots
-    pace_us  µs per token that each rank's experts are held to, so that wall time shows the balance on a few cores
+    Parameters
+    ----------
+    loads : array, or mapping of str to array
+        Of one layer, [experts] or [1, experts], such as recorded ones; or several such by name, to choose from. By
+        default a slider for the exponent of a zipf load.
+    experts : int
+        Of the zipf load.
+    ranks, spare, skew, policy
+        To begin with: 2, 4 or 8 ranks; from 0 to 4 slots of each rank beyond those that the experts need; an exponent
+        from 0 to 2; "greedy", "refined" or "incremental", which starts from the placement before and may change a
+        quarter of the slots.
+    pace_us : float
+        µs per token that each rank's experts are held to, so that wall time shows the balance on a few cores.
+    seed : int
+        Of the zipf load, and of the run.
 
-    ValueError for values beyond the sliders' limits, and for loads that are none, or have several layers or fewer than
-    8 experts.
+    Raises
+    ------
+    ValueError
+        For values beyond the sliders' limits, and for a load with a value that is not a number, with several layers,
+        or with fewer than 8 experts.
 
+    Examples
+    --------
     >>> explore_serving(skew=1, ranks=4)
     serving: 16 experts in 20 slots on 4 ranks, busiest 904 → 514 of 2048 tokens
     """
@@ -77,33 +92,43 @@ def explore_serving(
     )
 
 
-class ServingExplorer(Live):
-    """What `explore_serving` returns. `before` and `after` are the plans; `found`, what the last run of them showed."""
+class ServingExplorer(Explorer):
+    """What `explore_serving` returns.
+
+    Attributes
+    ----------
+    before, after : Plan
+        What is shown.
+    result : Serving or None
+        What the last run showed.
+
+    Examples
+    --------
+    >>> explorer = explore_serving(ranks=4, spare=1)
+    >>> explorer.ranks.value = 8
+    >>> explorer.after.sizes.replicas
+    24
+    """
 
     def __init__(
         self, loads: dict[str, np.ndarray], experts: int, values: dict[str, Any], pace_us: float, seed: int
     ) -> None:
+        super().__init__("server")
         self.loads, self.experts, self.pace_us, self.seed = loads, experts, pace_us, seed
-        self.lock = threading.RLock()
-        self.found: Serving | None = None
+        limits = {"min": 0, "max": _MAX_SKEW, "step": 0.1}
         self.choice = widgets.Dropdown(options=[*loads], description="Load", **WIDE)
-        self.skew = widgets.FloatSlider(
-            values["skew"], min=0, max=_MAX_SKEW, step=0.1, description="Skew, zipf exponent", **WIDE
-        )
+        self.skew = widgets.FloatSlider(values["skew"], description="Skew, zipf exponent", **limits, **WIDE)
         self.spare = widgets.IntSlider(values["spare"], min=0, max=4, description="Spare slots per rank", **WIDE)
         self.ranks = widgets.Dropdown(options=_RANKS, value=values["ranks"], description="Ranks", **WIDE)
         self.policy = widgets.Dropdown(options=_POLICIES, value=values["policy"], description="Policy", **WIDE)
-        self.controls = [self.choice if loads else self.skew, self.ranks, self.spare, self.policy]
-        self.bars = {name: widgets.HTML().add_class(f"pipelab-{name}") for name in ("before", "after")}
-        self.table = widgets.HTML().add_class("pipelab-figures")
-        self.experiment = Experiment(self._start, self._done)
-        run = widgets.Box(self.experiment.widgets)
-        super().__init__([*self.controls, *self.bars.values(), run, self.experiment.status, self.table])
-        self.add_class("pipelab-server")
-        self.take_the_place_of_the_last()
-        for control in self.controls:
-            control.observe(self._changed, "value")
-        self._changed()
+        controls = [self.choice if loads else self.skew, self.ranks, self.spare, self.policy]
+        self.bars, self.table = {name: html(name) for name in ("before", "after")}, html("figures")
+        run = [row(*self.experiment.widgets), self.experiment.status]
+        self.fill([*controls, *self.bars.values(), *run, self.table], controls)
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        return tuple(each.value for each in (self.choice, self.skew, self.ranks, self.spare, self.policy))
 
     @property
     def load(self) -> np.ndarray:
@@ -120,106 +145,76 @@ class ServingExplorer(Live):
             f"busiest {busiest[0]} → {busiest[1]} of {_TOKENS} tokens"
         )
 
-    def _changed(self, change: Any = None) -> None:
-        with self.lock:
-            load, ranks = self.load, self.ranks.value
-            replicas = (-(-load.shape[1] // ranks) + self.spare.value) * ranks
-            self.before: Plan = contiguous(load, ranks, replicas)
-            previous = self.before if self.policy.value == "incremental" else None
-            self.after: Plan = rebalance(
-                load, replicas, ranks, policy=self.policy.value, previous=previous, max_moved=_MAX_MOVED
-            )
-            self.found = None  # it was of other plans
-            self._show()
-
-    def _show(self) -> None:
-        windows = self.found.windows if self.found is not None else (None, None)
+    def draw(self, change: Any) -> None:
+        load, ranks = self.load, self.ranks.value
+        replicas = (-(-load.shape[1] // ranks) + self.spare.value) * ranks
+        self.before: Plan = contiguous(load, ranks, replicas)
+        given = {"policy": self.policy.value, "max_moved": _MAX_MOVED}
+        previous = self.before if given["policy"] == "incremental" else None
+        self.after: Plan = rebalance(load, replicas, ranks, previous=previous, **given)
         until = float(self.before.gpu_load.max())
+        windows = self.fresh.windows if self.fresh else (None, None)
         for (name, bars), plan, window in zip(self.bars.items(), (self.before, self.after), windows, strict=True):
             seen = None if window is None else window.tokens[0]
-            bars.value = bars_svg(plan.gpu_load[0], until, f"{name}: {plan.policy}", seen)
-        self.table.value = _table(self.before, self.after, self.found)
+            scene = bars_scene(plan.gpu_load[0], until, f"{name}: {plan.policy}", seen)
+            bars.value = scene_svg(scene, scene.texts[0].text)
+        self.table.value = _table(self.before, self.after, self.fresh)._repr_html_()
 
-    def _start(self, progress: Callable[[Progress], None], cancel: threading.Event) -> Any:
+    def fail(self, markup: str) -> None:
+        self.table.value = markup
+
+    def job(self) -> Callable[..., Serving]:
         from ...serving import serve
 
-        with self.lock:
-            self.running = plans = [self.before, self.after]
+        plans = [self.before, self.after]
         given: dict[str, Any] = {"tokens": _TOKENS, "steps": _STEPS, "pace_us": self.pace_us, "seed": self.seed}
-        return serve([plan.load for plan in plans], plans, **given, progress=progress, cancel=cancel)
-
-    def _done(self, found: Any) -> None:
-        with self.lock:
-            if self.running == [self.before, self.after]:  # else the sliders have gone on
-                self.found = found
-                self._show()
-            else:
-                self.experiment.status.value = "the sliders have moved on: run it again"
+        return partial(serve, [plan.load for plan in plans], plans, **given)
 
     def still(self) -> Picture:
-        """A picture of the plan, or of what the last run showed."""
-        return plot_plan(self.after, before=self.before) if self.found is None else plot_serving(self.found)
+        return plot_plan(self.after, before=self.before) if self.fresh is None else plot_serving(self.fresh)
 
 
-def bars_svg(tokens: np.ndarray, until: float, title: str, counted: np.ndarray | None = None) -> str:
-    """A bar per rank, as long as its tokens; `counted`: what a run saw, as a mark on the bar."""
-    scale, mean = (_WIDTH - _LEFT - 60) / max(until, 1e-9), float(tokens.mean())
-    height = _ROW * len(tokens) + 26
-    style = STYLES["B" if title.startswith("before") else "F"].colour
-    rows = ""
+def bars_scene(tokens: np.ndarray, until: float, title: str, counted: np.ndarray | None = None) -> Scene:
+    """A bar per rank, as long as its tokens; `counted`: what a run saw, beside it."""
+    scale, mean, busiest = (_WIDTH - _LEFT - 60) / max(until, 1e-9), float(tokens.mean()), float(tokens.max())
+    balance = f"balance {mean / busiest if busiest else 1:.3f}"
+    scene = titled(f"{title} · tokens per rank, mean {number(mean)} (dashed) · {balance}", _WIDTH)
+    scene.texts[0] = scene.texts[0]._replace(x=_LEFT)
+    fill = STYLES["B" if title.startswith("before") else "F"].colour
     for rank, load in enumerate(tokens):
         top, end = 22 + _ROW * rank, _LEFT + load * scale
-        text = f"{number(round(load, 1))}" + ("" if counted is None else f" · {counted[rank]} served")
-        rows += f'<text x="{_LEFT - 8}" y="{top + 13}" text-anchor="end" fill="currentColor">rank {rank}</text>'
-        rows += f'<rect x="{_LEFT}" y="{top}" width="{load * scale:.1f}" height="{_ROW - 5}" fill="{style}"/>'
-        # Inside a long bar, so that it is not cut off.
-        inside = end > _WIDTH - 170
-        place = (
-            f'x="{end - 6:.1f}" text-anchor="end" fill="#10202E"'
-            if inside
-            else f'x="{end + 6:.1f}" fill="currentColor"'
-        )
-        rows += f'<text {place} y="{top + 13}">{text}</text>'
-    line = _LEFT + mean * scale
-    ends = f'x1="{line:.1f}" x2="{line:.1f}" y1="18" y2="{height - 4}"'
-    rows += f'<line {ends} stroke="currentColor" stroke-dasharray="4 3"/>'
-    busiest = float(tokens.max())
-    heading = (
-        f"{title} · tokens per rank, mean {number(mean)} (dashed) · balance {mean / busiest if busiest else 1:.3f}"
-    )
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" style="max-width:100%" role="img" '
-        f'aria-label="{escape(heading)}" font-size="12" font-family="sans-serif">'
-        f'<text x="{_LEFT}" y="13" fill="currentColor">{escape(heading)}</text>{rows}</svg>'
-    )
+        text = number(round(load, 1)) + ("" if counted is None else f" · {counted[rank]} served")
+        inside = end > _WIDTH - 170  # of a long bar, so that it is not cut off
+        scene.boxes.append(Box(_LEFT, top, load * scale, _ROW - 5, fill))
+        scene.texts.append(Text(_LEFT - 8, top + 13, f"rank {rank}", "end", 12))
+        place = (end - 6, top + 13, text, "end") if inside else (end + 6, top + 13, text, "start")
+        scene.texts.append(Text(*place, 12, LABEL if inside else PAGE))
+    scene.height = _ROW * len(tokens) + 26
+    scene.lines.append(Line(_LEFT + mean * scale, 18, _LEFT + mean * scale, scene.height - 4, dash="4 3"))
+    return scene
 
 
-def _table(before: Plan, after: Plan, found: Serving | None) -> str:
-    rows = [
+def _table(before: Plan, after: Plan, found: Serving | None) -> Table:
+    rows: list[tuple[Any, ...]] = [
         ("tokens of the busiest rank", *(number(round(p.gpu_load.max(), 1)) for p in (before, after))),
         ("balance, mean / maximum", *(f"{p.balancedness[0]:.3f}" for p in (before, after))),
-        ("slots whose expert comes from another rank", "", str(int(after.moves(before).sum()))),
+        ("slots whose expert comes from another rank", None, int(after.moves(before).sum())),
     ]
-    note = ""
+    notes = []
     if found is not None:
         first, last = found.windows
         steps = last.pays_after(first)
+        paid = f"{steps:.1f} steps" if np.isfinite(steps) else "never: steps are no shorter"
         rows += [
             ("busiest rank's experts, paced", *(f"{number(w.straggler_wall)} ms" for w in (first, last))),
             ("busiest rank's experts, CPU time", *(f"{number(w.straggler)} ms" for w in (first, last))),
             ("step, paced", *(f"{number(w.step)} ms" for w in (first, last))),
-            ("weights moved, in", "", f"{kilobytes(last.moved_bytes)}, {number(last.moving)} ms"),
-            ("paid for after", "", f"{steps:.1f} steps" if np.isfinite(steps) else "never: steps are no shorter"),
+            ("weights moved, in", None, f"{kilobytes(last.moved_bytes)}, {number(last.moving)} ms"),
+            ("paid for after", None, paid),
         ]
-        same = "equal those of one process" if found.equal else "<b>DIFFER from those of one process</b>"
-        note = f"outputs {same} (largest difference {found.error:.1g}) · {escape(found.title)}"
+        same = "equal those of one process" if found.equal else "DIFFER from those of one process"
+        notes = [f"outputs {same} (largest difference {found.error:.1g}) · {found.title}"]
         if not found.valid:
-            note += " · <b>not valid as a timing: the cores could not keep the pace</b>"
-    cell = '<td style="text-align:right;padding:0 24px 0 0">'
-    body = "".join(
-        f'<tr><td style="padding:0 24px 0 0">{name}</td>{cell}{one}</td>{cell}{other}</td></tr>'
-        for name, one, other in rows
-    )
-    head = "".join(f'<th style="text-align:right;padding:0 24px 0 0">{name}</th>' for name in ("", "before", "after"))
-    table = f'<table style="font-size:13px;line-height:1.6;border-spacing:0"><tr>{head}</tr>{body}</table>'
-    return f'{table}<div style="font-size:12px">{note}</div>'
+            notes.append("not valid as a timing: the cores could not keep the pace")
+    sides = {"before": "right", "after": "right"}
+    return Table(rows, ["", *sides], align=sides, notes=notes)

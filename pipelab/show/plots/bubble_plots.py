@@ -17,6 +17,7 @@ from ...simulator import Costs
 from ...timeline import Timeline
 from ...timeline.dependencies import Gap
 from ..backends.picture import Picture
+from ..scene.chart import BAR
 from .timeline_plots import caption, plot
 
 _LETTERS = {
@@ -28,11 +29,10 @@ _LETTERS = {
 
 
 class Term(NamedTuple):
-    """One term of the bubble's formula.
+    """One term of the bubble's formula, in F, I, W, B, F&B and k: the ranks between the end and the middle.
 
-    formula   in F, I, W, B, F&B and k: the ranks between the end and the middle
-    meaning   why a rank is idle then;  colour: of its mark
-    value     what the formula says;  gaps: of the rank in the middle, which the term counts
+    meaning: why a rank is idle then;  colour: of its mark;  value: what the formula says;  gaps: of the rank in the
+    middle, which the term counts
     """
 
     letter: str
@@ -51,11 +51,28 @@ class Term(NamedTuple):
 def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
     """The terms of DualPipe's or DualPipeV's bubble, and which gaps of the rank in the middle each of them counts.
 
-    timeline   simulated or measured;  costs: in its unit of time, equal for all stages
-
     In a simulation where messages are free, and F&B is no shorter than F and B, each term's `idle` is its `value`. The
-    values add up to k(F&B-W-min(I,W)) + max(kF, kI-F). ValueError for another schedule, and for costs per stage.
+    values add up to k(F&B-W-min(I,W)) + max(kF, kI-F).
 
+    Parameters
+    ----------
+    timeline : Timeline
+        Simulated or measured.
+    costs : Costs
+        In its unit of time, equal for all stages.
+
+    Returns
+    -------
+    tuple of Term
+        With letter, formula, meaning, value (the formula's), gaps and idle (their length).
+
+    Raises
+    ------
+    ValueError
+        For another schedule, and for costs per stage.
+
+    Examples
+    --------
     >>> from pipelab import dualpipe, simulate
     >>> costs = Costs(10, 10, 10, overlapped=22)
     >>> [(term.letter, term.value, term.idle) for term in bubble_terms(simulate(dualpipe(8, 20), costs), costs)]
@@ -103,14 +120,24 @@ def with_middle() -> list[str]:
 def plot_bubble(timeline: Timeline, costs: Costs, *, title: str | None = None) -> Picture:
     """`plot`, with the gaps of the rank in the middle in the colours of the terms that count them.
 
+    Parameters
+    ----------
+    timeline, costs
+        Those of :func:`bubble_terms`.
+    title : str, optional
+        Its name and main figures by default.
+
+    Examples
+    --------
     >>> from pipelab import dualpipe, simulate
-    >>> picture = plot_bubble(simulate(dualpipe(8, 20)), Costs())
+    >>> [text.get_text() for text in plot_bubble(simulate(dualpipe(8, 20)), Costs()).panels[0].texts]
+    ['a', 'c', 'c', 'c']
     """
     picture, middle = plot(timeline, title=title or caption(timeline)), middle_rank(timeline)
     (axes,) = picture.panels
     for term, gap in each_gap(bubble_terms(timeline, costs)):
         start, length = float(gap.start - timeline.begin), float(gap.length)
-        axes.add_patch(Rectangle((start, middle - 0.43), length, 0.86, color=term.colour, linewidth=0))
+        axes.add_patch(Rectangle((start, middle - BAR / 2), length, BAR, color=term.colour, linewidth=0))
         text: dict[str, Any] = {"s": term.letter, "x": start + length / 2, "ha": "center"}
         text |= {"fontsize": 8, "fontweight": "bold"}
         if length * picture.panel_width > 0.1 * float(timeline.makespan):  # inches

@@ -8,7 +8,6 @@ import pytest
 from pipelab import SCHEDULES, Costs, Timeline, compare_schedules, gpipe, interleaved_1f1b, naive, one_f_one_b, simulate
 from pipelab.ir import Action
 from pipelab.show import figures_table, text_timeline, timeline_svg
-from pipelab.show.explore.run_tables import figures_html
 from pipelab.show.figures import MEANING, number
 from pipelab.timeline import Span
 
@@ -105,11 +104,11 @@ def test_figures_count_what_the_comparison_of_schedules_does(name):
 
 def test_explorers_table_has_shares_of_a_rank_where_stages_are_of_different_lengths():
     timelines = {"1f1b": simulate(one_f_one_b(4, 8)), "interleaved": simulate(interleaved_1f1b(4, 8))}
-    table = figures_html(timelines, None)
+    table = figures_table(timelines)._repr_html_()
     assert "peak in shares of a rank" in table
     assert ">4 · 3 · 2 · 1</td>" in table
     assert ">5.5 · 4.5 · 3.5 · 2.5</td>" in table
-    assert "shares" not in figures_html({"1f1b": timelines["1f1b"]}, None)
+    assert "shares" not in figures_table({"1f1b": timelines["1f1b"]})._repr_html_()
 
 
 @pytest.mark.parametrize(

@@ -125,10 +125,10 @@ def test_the_button_runs_real_ranks_and_cancel_ends_them():
     assert "paced" in explorer.measured.picture.value
     assert "<svg" in explorer.measured.picture.value
     assert "gradients equal a single process" in explorer.account.value
-    assert explorer.run.gradients_equal
-    assert explorer.run.timeline.source == "paced"
+    assert explorer.result.gradients_equal
+    assert explorer.result.timeline.source == "paced"
     assert ">paced</th>" in explorer.table.value
-    figures = explorer.table.value.partition("makespan</td>")[2].partition("</tr>")[0]
+    figures = explorer.table.value.partition("makespan</th>")[2].partition("</tr>")[0]
     assert re.findall(r">([\d.]+) ms</td>", figures)[::2] == ["60", "47.5"]  # the other schedule is in ms as well
 
     explorer.controls.sliders["microbatches"].value = 4  # the run was of other settings
@@ -153,13 +153,13 @@ def test_the_button_runs_real_ranks_and_cancel_ends_them():
     explorer.pace.value, explorer.paced.value = 5, False
     experiment.button.click()
     experiment.wait(60)
-    assert explorer.run.timeline.source == "measured"
+    assert explorer.result.timeline.source == "measured"
 
 
 @pytest.mark.timeout(120)
 def test_a_failing_run_shows_its_exception_and_the_rank():
     explorer = explore_schedule(ranks=2, microbatches=2)
-    original = explorer._start
+    original = explorer.experiment.start
     explorer.experiment.start = lambda progress, cancel: fails(original, progress, cancel)
     explorer.experiment.button.click()
     explorer.experiment.wait(60)

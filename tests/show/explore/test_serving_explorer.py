@@ -77,24 +77,24 @@ def test_what_can_not_be_drawn(moved: Serving, online: dict[str, Serving]) -> No
 
 
 def test_sliders_change_plans_and_bars() -> None:
-    server = explore_serving(skew=1, ranks=4, spare=1)
-    shown = server.bars["after"].value
-    assert server.after.sizes.replicas == 20 and server.before.load.sum() == 2048
-    server.spare.value = 0
-    assert server.after.sizes.replicas == 16
-    server.ranks.value = 8
-    assert server.bars["after"].value.count("<rect") == 8
-    server.skew.value = 0
-    assert server.before.balancedness[0] == 1
-    server.policy.value = "incremental"
-    assert server.after.policy == "incremental" and server.bars["after"].value != shown
+    explorer = explore_serving(skew=1, ranks=4, spare=1)
+    shown = explorer.bars["after"].value
+    assert explorer.after.sizes.replicas == 20 and explorer.before.load.sum() == 2048
+    explorer.spare.value = 0
+    assert explorer.after.sizes.replicas == 16
+    explorer.ranks.value = 8
+    assert explorer.bars["after"].value.count("<rect") == 8
+    explorer.skew.value = 0
+    assert explorer.before.balancedness[0] == 1
+    explorer.policy.value = "incremental"
+    assert explorer.after.policy == "incremental" and explorer.bars["after"].value != shown
 
 
 def test_loads_by_name() -> None:
-    server = explore_serving({"even": np.ones(8), "one": np.eye(8)[:1]}, ranks=2)
-    assert repr(server).startswith("serving: 8 experts in 10 slots on 2 ranks, busiest 1024")
-    server.choice.value = "one"
-    assert server.before.gpu_load.max() == 2048
+    explorer = explore_serving({"even": np.ones(8), "one": np.eye(8)[:1]}, ranks=2)
+    assert repr(explorer).startswith("serving: 8 experts in 10 slots on 2 ranks, busiest 1024")
+    explorer.choice.value = "one"
+    assert explorer.before.gpu_load.max() == 2048
 
 
 def test_without_a_kernel_there_is_a_picture() -> None:
@@ -119,15 +119,15 @@ def test_loads_that_are_none() -> None:
 
 
 def test_the_button_serves_both_on_real_ranks() -> None:
-    server = explore_serving(ranks=4, pace_us=30)
-    server.experiment.button.click()
-    server.experiment.wait(90)
-    assert server.experiment.status.value == ""
-    assert server.found is not None and server.found.equal
-    before, after = server.found.windows
+    explorer = explore_serving(ranks=4, pace_us=30)
+    explorer.experiment.button.click()
+    explorer.experiment.wait(90)
+    assert explorer.experiment.status.value == ""
+    assert explorer.fresh is not None and explorer.fresh.equal
+    before, after = explorer.fresh.windows
     assert after.straggler_tokens < before.straggler_tokens
-    assert f"{before.tokens[0][0]} served" in server.bars["before"].value
-    assert "equal those of one process" in server.table.value and "paced" in server.table.value
-    server.skew.value = 0.5  # the run was of another load
-    assert server.found is None and "served" not in server.bars["before"].value
-    server.close()
+    assert f"{before.tokens[0][0]} served" in explorer.bars["before"].value
+    assert "equal those of one process" in explorer.table.value and "paced" in explorer.table.value
+    explorer.skew.value = 0.5  # the run was of another load
+    assert explorer.fresh is None and "served" not in explorer.bars["before"].value
+    explorer.close()
