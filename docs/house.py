@@ -61,7 +61,7 @@ def imports(name: str, path: Path, known: Iterable[str]) -> set[str]:
     A name that a room only passes on counts as an import of that room.
     """
     inside = name.split(".") if name else []
-    if path.name != "__init__.py":
+    if path.stem != "__init__":
         inside = inside[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -87,9 +87,13 @@ def _ours(module: str) -> bool:
 
 
 def module_graph() -> dict[str, set[str]]:
-    """Module -> the modules that it imports."""
+    """Module -> the modules that it imports, also lazily, by the stub beside it."""
     known = modules()
-    return {name: imports(name, path, known) for name, path in known.items()}
+    graph = {name: imports(name, path, known) for name, path in known.items()}
+    for name, path in known.items():
+        if (stub := path.with_suffix(".pyi")).exists():
+            graph[name] |= imports(name, stub, known)
+    return graph
 
 
 def room_of(module: str) -> str:

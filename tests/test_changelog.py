@@ -68,7 +68,7 @@ def test_an_old_name_of_the_front_door_warns(old, new):
 
 def test_all_deprecated_names_are_told():
     told = {old.removeprefix("pipelab."): new[0].removeprefix("pipelab.") for old, new in FRONT}
-    assert told == pipelab._RENAMED
+    assert told == pipelab.RENAMED
 
 
 @pytest.mark.parametrize(("old", "new"), NAMES)
