@@ -1,17 +1,13 @@
 from .backends.picture import picture_formats as picture_formats
 from .backends.svg import timeline_svg as timeline_svg
 from .backends.terminal import text_timeline as text_timeline
-from .explore.algorithm_explorer import AlgorithmExplorer as AlgorithmExplorer, explore_algorithm as explore_algorithm
-from .explore.balance_explorer import BalanceExplorer as BalanceExplorer, explore_balance as explore_balance
-from .explore.bubble_explorer import BubbleExplorer as BubbleExplorer, explore_bubble as explore_bubble
-from .explore.comparison_explorer import (
-    ComparisonExplorer as ComparisonExplorer,
-    explore_comparison as explore_comparison,
-    explore_estimate as explore_estimate,
-)
-from .explore.overlap_explorer import OverlapExplorer as OverlapExplorer, explore_overlap as explore_overlap
-from .explore.schedule_explorer import ScheduleExplorer as ScheduleExplorer, explore_schedule as explore_schedule
-from .explore.serving_explorer import ServingExplorer as ServingExplorer, explore_serving as explore_serving
+from .explore.algorithm_explorer import explore_algorithm as explore_algorithm
+from .explore.balance_explorer import explore_balance as explore_balance
+from .explore.bubble_explorer import explore_bubble as explore_bubble
+from .explore.comparison_explorer import explore_comparison as explore_comparison, explore_estimate as explore_estimate
+from .explore.overlap_explorer import explore_overlap as explore_overlap
+from .explore.schedule_explorer import explore_schedule as explore_schedule
+from .explore.serving_explorer import explore_serving as explore_serving
 from .figures import figures_table as figures_table
 from .plots.bubble_plots import bubble_terms as bubble_terms, plot_bubble as plot_bubble
 from .plots.curve_plots import plot_curves as plot_curves

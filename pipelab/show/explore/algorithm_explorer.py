@@ -60,21 +60,8 @@ def explore_algorithm(
 class AlgorithmExplorer(Explorer):
     """What `explore_algorithm` returns.
 
-    Attributes
-    ----------
-    states, sentences : list
-        One for the beginning, and one for each step.
-    at : slider
-        Chooses one.
-    steps : list of Step
-        Of `pipelab.eplb.reference`.
-    plan : Plan or None
-        Where they lead to; None for "replicate" and "pack".
-
-    Examples
-    --------
-    >>> len(explore_algorithm([8, 3, 1], replicas=6, what="replicate").steps)
-    3
+    states, sentences: one for the beginning, and one for each step;  at: the slider that chooses one;  steps: of
+    `pipelab.eplb.reference`
     """
 
     def __init__(self, load: Any, replicas: int | None, gpus: int, nodes: int, groups: int, what: str) -> None:

@@ -73,24 +73,7 @@ def explore_balance(
 
 
 class BalanceExplorer(Explorer):
-    """What `explore_balance` returns.
-
-    Attributes
-    ----------
-    plan : Plan
-        What is shown, one layer.
-    plans : dict of str to Plan
-        By every policy.
-    sliders : dict of str to widget
-        By name.
-
-    Examples
-    --------
-    >>> explorer = explore_balance([8, 3, 1, 2], replicas=6, gpus=2)
-    >>> explorer.sliders["policy"].value = "no copies"
-    >>> explorer
-    balance: no copies, 4 experts on 2 GPUs, balancedness 0.636
-    """
+    """What `explore_balance` returns. plan: what is shown, one layer;  plans: by every policy;  sliders: by name."""
 
     def __init__(
         self, load: Any, sizes: tuple[int, int, int, int], policy: str, skew: float, controls: Iterable[str] | None

@@ -62,18 +62,7 @@ def explore_bubble(
 
 
 class BubbleExplorer(ScheduleExplorer):
-    """What `explore_bubble` returns.
-
-    Attributes
-    ----------
-    terms : tuple of Term
-        Those of the predicted timeline; empty where no formula holds.
-
-    Examples
-    --------
-    >>> {term.letter: term.idle for term in explore_bubble().terms}
-    {'a': 3, 'b': 0, 'c': 3, 'd': 0}
-    """
+    """What `explore_bubble` returns. terms: those of the predicted timeline, none where no formula holds."""
 
     terms: tuple[Term, ...] = ()
 

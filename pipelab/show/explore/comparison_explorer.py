@@ -74,20 +74,7 @@ def explore_estimate(
 
 
 class ComparisonExplorer(Explorer):
-    """What `explore_comparison` and `explore_estimate` return.
-
-    Attributes
-    ----------
-    controls : Controls
-        Its sliders.
-    table : Table or None
-        With a row per schedule; None where the sliders allow none.
-
-    Examples
-    --------
-    >>> [row.name for row in explore_comparison(3, 8, schedules=["1f1b", "dualpipe"]).table]
-    ['1f1b']
-    """
+    """Sliders, in `controls`, above a `table`, which is None where the sliders allow none."""
 
     def __init__(self, controls: Controls, compute: Callable[[], Any]) -> None:
         super().__init__("comparer")

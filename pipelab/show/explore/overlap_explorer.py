@@ -57,22 +57,7 @@ def explore_overlap(share: float = 0.5, *, ranks: int = 2, repeats: int = 3) -> 
 
 
 class OverlapExplorer(Explorer):
-    """What `explore_overlap` returns.
-
-    Attributes
-    ----------
-    predicted : PairTimes
-        What the simulator says.
-    result : Hiding or None
-        What the last run showed.
-
-    Examples
-    --------
-    >>> explorer = explore_overlap(0.5)
-    >>> explorer.share.value = 0.3
-    >>> round(explorer.predicted.serial)
-    257
-    """
+    """What `explore_overlap` returns. predicted: what the simulator says;  result: a Hiding, what a run showed."""
 
     def __init__(self, share: float, ranks: int, repeats: int) -> None:
         super().__init__("overlap")

@@ -92,21 +92,8 @@ def explore_schedule(
 class ScheduleExplorer(Explorer):
     """What `explore_schedule` returns.
 
-    Attributes
-    ----------
-    controls : Controls
-        Its sliders and choices.
-    timeline, compared : Timeline or None
-        What is simulated, and the other one; None where the sliders' sizes don't suit the schedule.
-    result : Run or None
-        The last run on real ranks.
-
-    Examples
-    --------
-    >>> explorer = explore_schedule("1f1b", ranks=4, microbatches=8)
-    >>> explorer.controls.sliders["microbatches"].value = 4
-    >>> explorer.timeline.makespan
-    21
+    controls: its sliders and choices;  timeline, compared: what is simulated, and the other one, None where the
+    sliders' sizes don't suit the schedule;  result: the last run on real ranks, a Run, or None
     """
 
     def __init__(self, controls: Controls, pace_ms: int, steps: int) -> None:

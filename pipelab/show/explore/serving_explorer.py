@@ -19,7 +19,7 @@ from ..palette import LABEL, STYLES
 from ..plots.plan_plots import plot_plan
 from ..plots.serving_plots import plot_serving
 from ..scene.placement_scene import titled
-from ..scene.shapes import PAGE, Box, Line, Scene, Text
+from ..scene.shapes import PAGE, WIDTH, Box, Line, Scene, Text
 from .base import WIDE, Explorer, html, row
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _RANKS = (2, 4, 8)
 _MAX_SKEW = 2.0
 _TOKENS, _STEPS = 2048, 5
 _MAX_MOVED = 0.25  # of the slots, by "incremental"
-_WIDTH, _ROW, _LEFT = 640, 22, 90  # units
+_ROW, _LEFT = 22, 66  # units
 
 
 def explore_serving(
@@ -93,22 +93,7 @@ def explore_serving(
 
 
 class ServingExplorer(Explorer):
-    """What `explore_serving` returns.
-
-    Attributes
-    ----------
-    before, after : Plan
-        What is shown.
-    result : Serving or None
-        What the last run showed.
-
-    Examples
-    --------
-    >>> explorer = explore_serving(ranks=4, spare=1)
-    >>> explorer.ranks.value = 8
-    >>> explorer.after.sizes.replicas
-    24
-    """
+    """What `explore_serving` returns. before, after: plans;  result: a Serving, what the last run of them showed."""
 
     def __init__(
         self, loads: dict[str, np.ndarray], experts: int, values: dict[str, Any], pace_us: float, seed: int
@@ -176,15 +161,15 @@ class ServingExplorer(Explorer):
 
 def bars_scene(tokens: np.ndarray, until: float, title: str, counted: np.ndarray | None = None) -> Scene:
     """A bar per rank, as long as its tokens; `counted`: what a run saw, beside it."""
-    scale, mean, busiest = (_WIDTH - _LEFT - 60) / max(until, 1e-9), float(tokens.mean()), float(tokens.max())
+    scale, mean, busiest = (WIDTH - _LEFT - 60) / max(until, 1e-9), float(tokens.mean()), float(tokens.max())
     balance = f"balance {mean / busiest if busiest else 1:.3f}"
-    scene = titled(f"{title} · tokens per rank, mean {number(mean)} (dashed) · {balance}", _WIDTH)
+    scene = titled(f"{title} · tokens per rank, mean {number(mean)} (dashed) · {balance}")
     scene.texts[0] = scene.texts[0]._replace(x=_LEFT)
     fill = STYLES["B" if title.startswith("before") else "F"].colour
     for rank, load in enumerate(tokens):
         top, end = 22 + _ROW * rank, _LEFT + load * scale
         text = number(round(load, 1)) + ("" if counted is None else f" · {counted[rank]} served")
-        inside = end > _WIDTH - 170  # of a long bar, so that it is not cut off
+        inside = end > WIDTH - 170  # of a long bar, so that it is not cut off
         scene.boxes.append(Box(_LEFT, top, load * scale, _ROW - 5, fill))
         scene.texts.append(Text(_LEFT - 8, top + 13, f"rank {rank}", "end", 12))
         place = (end - 6, top + 13, text, "end") if inside else (end + 6, top + 13, text, "start")

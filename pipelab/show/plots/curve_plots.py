@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
-from ..backends.picture import Picture, legend_below, plain
-from ..palette import INK
+from ..backends.picture import Picture, heading, legend_below
 
 #: Colour, marker and line of each curve in turn: told apart without colour, and seen on a white page and a black one.
-STYLES = (
+CURVES = (
     ("#2F7FB8", "o", "-"),
     ("#D55E00", "s", "--"),
     ("#009E73", "^", "-."),
@@ -33,21 +33,35 @@ def plot_curves(
 ) -> Picture:
     """Draw one curve per name through its {x: y}. The y axis begins at 0.
 
-    x, y    what the axes show, with their units
-    points  names of those that are drawn as marks without a line, as measurements are
-    log2    as far from 1 to 2 as from 2 to 4: for sweeps that double x each time
-    width, height   in inches
+    Parameters
+    ----------
+    curves : mapping of str to mapping of float to float
+        From one to five.
+    x, y : str
+        What the axes show, with their units.
+    points : collection of str
+        Names of those that are drawn as marks without a line, as measurements are.
+    log2 : bool
+        As far from 1 to 2 as from 2 to 4: for sweeps that double x each time.
+    width, height : float
+        In inches.
 
-    ValueError for no curves, an empty one, more than there are styles, a name in `points` that no curve has, or an x
-    that log2 can't show, of 0 or less.
+    Raises
+    ------
+    ValueError
+        For no curves, an empty one, more than there are styles, a name in `points` that no curve has, or an x of 0 or
+        less, which log2 can't show.
 
+    Examples
+    --------
     >>> from pipelab import theory
     >>> fraction = {m: theory("gpipe", 4, m).bubble_fraction for m in (1, 2, 4, 8)}
-    >>> picture = plot_curves({"theory": fraction}, x="micro-batches", y="bubble, of the time")
+    >>> plot_curves({"theory": fraction}, x="micro-batches", y="bubble, of the time").png()[1:4]
+    b'PNG'
     """
-    if not 1 <= len(curves) <= len(STYLES) or not all(curves.values()):
+    if not 1 <= len(curves) <= len(CURVES) or not all(curves.values()):
         sizes = {name: len(curve) for name, curve in curves.items()}
-        raise ValueError(f"plot_curves draws 1 to {len(STYLES)} curves, none of them empty; got {sizes}")
+        raise ValueError(f"plot_curves draws 1 to {len(CURVES)} curves, none of them empty; got {sizes}")
     if unknown := [name for name in points if name not in curves]:
         raise ValueError(f"points names {unknown[0]!r}; the curves are {', '.join(curves)}")
     lowest, highest = (limit(limit(curve) for curve in curves.values()) for limit in (min, max))
@@ -55,21 +69,16 @@ def plot_curves(
         raise ValueError(f"log2 needs x above 0; got {lowest}")
     picture = Picture(width, [height])
     (axes,) = picture.panels
-    for (name, curve), (colour, marker, line) in zip(curves.items(), STYLES, strict=False):
+    for (name, curve), (colour, marker, line) in zip(curves.items(), CURVES, strict=False):
         places = sorted(curve)
-        bare = name in points  # hollow and large, so that what lies behind them is seen
-        axes.plot(
-            places,
-            [curve[place] for place in places],
-            color=colour,
-            marker=marker if bare or len(places) <= _MOST_MARKS else None,
-            markersize=8 if bare else 4,
-            markerfacecolor="none" if bare else colour,
-            markeredgewidth=1.6,
-            linestyle="none" if bare else line,
-            label=name,
-        )
+        look: dict[str, Any] = {"linestyle": line, "marker": marker, "markersize": 4}
+        if name in points:  # hollow and large, so that what lies behind them is seen
+            look |= {"linestyle": "none", "markersize": 8, "markerfacecolor": "none"}
+        elif len(places) > _MOST_MARKS:
+            look["marker"] = None
+        axes.plot(places, [curve[place] for place in places], color=colour, markeredgewidth=1.6, label=name, **look)
     axes.set_ylim(bottom=0)
+    picture.finish(x, grid=True)
     if log2:
         axes.set_xscale("log", base=2)
         powers = range(math.ceil(math.log2(lowest)), math.floor(math.log2(highest)) + 1)
@@ -78,8 +87,6 @@ def plot_curves(
         axes.xaxis.set_major_formatter(ScalarFormatter())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 4, 5, 10]))
-    plain(axes, x)
-    axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)
-    axes.set_title(y, color=INK, fontsize=9, loc="left", pad=4)
+    heading(axes, y)
     legend_below(axes, handlelength=2.4)
     return picture

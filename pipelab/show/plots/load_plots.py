@@ -1,4 +1,4 @@
-"""Loads: which expert of which layer gets how many tokens, as a matplotlib picture."""
+"""Which expert of which layer gets how many tokens, as a picture."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator
 
 from ...eplb import skew
 from ...eplb.sizes import as_load
-from ..backends.picture import Picture
-from ..palette import INK, LABEL, LOADS
+from ..backends.picture import INCHES, Picture, heading
+from ..palette import LABEL, LOADS
 
 _ROW = 0.24  # inches
 _MOST = 3.0  # a load of 2 ** 3 means has the strongest colour, and so has one of 2 ** -3
@@ -22,17 +22,29 @@ _LABEL_POINTS = 7
 _CHARACTER = 0.65  # of a label's height: its width
 
 
-def plot_loads(loads: Mapping[str, Any], *, width: float = 9.6) -> Picture:
+def plot_loads(loads: Mapping[str, Any], *, width: float = INCHES) -> Picture:
     """Draw loads as panels, one above the other: a row per layer, a box per expert, in it its load over the mean.
 
-    loads   name -> [layers, experts]; all with as many experts
-    width   in inches
-
     Blue is below the mean and orange above it. The heading tells each layer's busiest expert over the mean. Boxes that
-    are too narrow have no number. ValueError for no loads, or ones that are none, or of different numbers of experts.
+    are too narrow have no number.
 
+    Parameters
+    ----------
+    loads : mapping of str to array
+        Each [layers, experts], all with as many experts.
+    width : float
+        In inches.
+
+    Raises
+    ------
+    ValueError
+        For no loads, a load with a value that is negative or not a number, and different numbers of experts.
+
+    Examples
+    --------
     >>> from pipelab.eplb import recorded_loads
-    >>> picture = plot_loads(recorded_loads("none").domains)
+    >>> len(plot_loads(recorded_loads("none").domains).panels)
+    5
     """
     if not isinstance(loads, Mapping):
         raise ValueError(f"plot_loads draws loads by name, as {{'mine': load}}; got {type(loads).__name__}")
@@ -42,36 +54,27 @@ def plot_loads(loads: Mapping[str, Any], *, width: float = 9.6) -> Picture:
         shapes = {name: load.shape for name, load in arrays.items()}
         raise ValueError(f"plot_loads draws one or more [layers, experts], all of as many experts; got {shapes}")
     picture = Picture(width, [_ROW * len(load) for load in arrays.values()])
+    picture.finish("expert · a row per layer · in each box: load / mean", integer=True)
     for axes, (name, load) in zip(picture.panels, arrays.items(), strict=True):
         _draw(axes, load, picture.panel_width)
-        busiest = "  ".join(f"{ratio:.1f}" for ratio in skew(load))
-        axes.set_title(f"{name} · busiest / mean: {busiest}", color=INK, fontsize=9, loc="left", pad=4)
-    for axes in picture.panels[:-1]:
-        axes.tick_params(labelbottom=False)
-    last = picture.panels[-1]
-    last.set_xlim(-0.5, load.shape[1] - 0.5)
-    last.xaxis.set_major_locator(MaxNLocator(16, integer=True))
-    last.set_xlabel(
-        "expert · a row per layer · in each box: load / mean", color=INK, fontsize=8, loc="right", labelpad=0
-    )
+        heading(axes, f"{name} · busiest / mean: {'  '.join(f'{ratio:.1f}' for ratio in skew(load))}")
     return picture
 
 
 def _draw(axes: Axes, load: np.ndarray, width: float) -> None:
+    layers, experts = load.shape
     mean = load.mean(axis=1, keepdims=True)
     ratio = np.divide(load, mean, out=np.ones_like(load, dtype=float), where=mean > 0)
     colour = np.log2(np.maximum(ratio, 2**-_MOST))
     axes.imshow(colour, cmap=_COLOURS, vmin=-_MOST, vmax=_MOST, aspect="auto", interpolation="nearest")
-    axes.set_facecolor("none")
-    axes.yaxis.set_major_locator(FixedLocator([*range(len(load))]))
-    axes.tick_params(colors=INK, labelsize=8, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_xticks(np.arange(load.shape[1] + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(load) + 1) - 0.5, minor=True)
+    axes.yaxis.set_major_locator(FixedLocator([*range(layers)]))
+    axes.spines["bottom"].set_visible(False)
+    axes.set_xticks(np.arange(experts + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(layers + 1) - 0.5, minor=True)
+    axes.set_xlim(-0.5, experts - 0.5)
     axes.grid(which="minor", color="white", linewidth=1)
-    axes.tick_params(which="minor", length=0)
-    if width / load.shape[1] < 3 * _CHARACTER * _LABEL_POINTS / 72:
+    axes.tick_params(which="both", length=0)
+    if width / experts < 3 * _CHARACTER * _LABEL_POINTS / 72:
         return
     for (layer, expert), value in np.ndenumerate(ratio):
         text = f"{value:.1f}" if value < 10 else f"{value:.0f}"

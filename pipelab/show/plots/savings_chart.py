@@ -1,9 +1,9 @@
-"""Gains: what schedules save against the first one, and by what, as bars."""
+"""What schedules save against the first one, and by what, as bars."""
 
 from __future__ import annotations
 
-from ...study.estimate import Estimates
-from ..backends.picture import Picture, legend_below, plain
+from ...study import Estimates
+from ..backends.picture import Picture, legend_below
 from ..palette import LABEL
 
 _ROW = 0.34  # inches
@@ -17,31 +17,32 @@ _PARTS = (
 def plot_savings(estimates: Estimates, *, width: float = 8.0) -> Picture:
     """Draw each schedule's step, and beside it what it saves against the first one, in seconds.
 
+    Parameters
+    ----------
+    estimates : Estimates
+        What `pipelab.estimate_step` returns.
+    width : float
+        In inches.
+
+    Examples
+    --------
     >>> from pipelab import estimate_step
-    >>> plot_savings(estimate_step(["1f1b", "dualpipe"], 8, 20)).savefig("gains.png")  # doctest: +SKIP
+    >>> plot_savings(estimate_step(["1f1b", "dualpipe"], 8, 20)).png()[1:4]
+    b'PNG'
     """
-    picture = Picture(width, [_ROW * len(estimates)])
+    picture, names = Picture(width, [_ROW * len(estimates)]), [row.name for row in estimates]
     (axes,) = picture.panels
-    names = [row.name for row in estimates]
     longest, ends = max(row.step + max(0.0, row.saved) for row in estimates), [0.0] * len(names)
     for attribute, meaning, colour, hatch in _PARTS:
         sizes = [max(0.0, getattr(row, attribute)) for row in estimates]
         axes.barh(names, sizes, left=ends, height=0.8, color=colour, hatch=hatch, edgecolor="w", label=meaning)
+        clear = {"facecolor": colour, "edgecolor": "none", "pad": 2}  # of hatches
         for place, (size, end) in enumerate(zip(sizes, ends, strict=True)):
             if size > 0.04 * longest:
-                axes.text(
-                    end + size / 2,
-                    place,
-                    f"{size:.2f}",
-                    ha="center",
-                    va="center",
-                    color=LABEL,
-                    fontsize=8,
-                    bbox={"facecolor": colour, "edgecolor": "none", "pad": 2},
-                )
+                text = axes.text(end + size / 2, place, f"{size:.2f}", color=LABEL, fontsize=8, bbox=clear)
+                text.set(ha="center", va="center")
         ends = [end + size for end, size in zip(ends, sizes, strict=True)]
     axes.set_ylim(len(names) - 0.5, -0.5)
-    plain(axes, "s per step")
-    axes.tick_params(axis="y", length=0)
+    picture.finish("s per step")
     legend_below(axes)
     return picture
