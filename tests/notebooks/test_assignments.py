@@ -111,7 +111,7 @@ def nbgrade(what: str, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def submit(course: Path, student: str, name: str, change: tuple[str, str] = ("", "")) -> None:
-    """A hand-in with the reference solution, but for the change."""
+    """A submission with the reference solution, but for the change."""
     notebook, source = read(course / "release", name), read(course / "source", name)
     for cell, original in zip(notebook.cells, source.cells, strict=True):
         if its_metadata(cell).get("solution"):
