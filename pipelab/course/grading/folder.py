@@ -45,11 +45,13 @@ def grade_folder(
     ----------
     folder : path
         Of submissions, each a file or a folder.
-    assignment, hints, limits
+    assignment : str or Assignment
         As for `grade`.
     results : path
         A folder. For each submission, NAME.json as Gradescope takes it and NAME.grade.json with everything are written
         at once, and summary.csv at the end.
+    hints, limits : int, Limits, optional
+        As for `grade`.
     again : bool
         Grade also what was graded before: the same content, for the same version of the assignment and the same hints.
     progress : function (Done), optional

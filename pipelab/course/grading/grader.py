@@ -84,7 +84,7 @@ def feedback(submission: str | Path, assignment: str | Assignment, *, hints: int
 
     Parameters
     ----------
-    submission, assignment, hints
+    submission, assignment, hints : path, str or Assignment, int
         As for `grade`.
 
     Examples
