@@ -95,7 +95,7 @@ def timeline_svg(timeline: Timeline, *, title: str, description: str = "", until
     parts = [
         geometry.open(attributes=f'role="img" aria-label="{escape(description or title)}"'),
         f'{_NARROW}<text x="0" y="14" fill="{_INK}">{escape(title)}</text>',
-        f'<path d="{"".join(_rect(*track) for track in tracks)}" fill="{TRACK}"/>',
+        f'<path d="{"".join(rectangle(*track) for track in tracks)}" fill="{TRACK}"/>',
         _texts(
             [(_LEFT - 8, _ABOVE + geometry.row * (rank + 0.5) + 4, name) for rank, name in chart.rows],
             f'text-anchor="end" fill="{_INK}" font-size="{min(12, geometry.row):g}"',
@@ -126,14 +126,14 @@ def _open(width: float, height: float, attributes: str, style: str = "") -> str:
     )
 
 
-def _rect(x: float, y: float, width: float, height: float) -> str:
+def rectangle(x: float, y: float, width: float, height: float) -> str:
     """A rectangle as a part of a path."""
     return f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z"
 
 
 def _texts(texts: Iterable[tuple[float, float, str]], attributes: str) -> str:
     """Texts alike."""
-    found = "".join(f'<text x="{x:.1f}" y="{y:.1f}">{text}</text>' for x, y, text in texts)
+    found = "".join(f'<text x="{x:.1f}" y="{y:.4g}">{text}</text>' for x, y, text in texts)
     return f"<g {attributes}>{found}</g>"
 
 
@@ -142,7 +142,7 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
     left, wide = _LEFT + chart.left * chart.scale, (chart.right - chart.left) * chart.scale
     top, tall = _ABOVE + (chart.top - chart.limits[0]) * chart.row, (chart.bottom - chart.top) * chart.row
     inner = wide - np.minimum(0.7, wide / 4)  # a thin line between neighbours
-    shapes = list(map(_rect, left.tolist(), top.tolist(), inner.tolist(), tall.tolist()))
+    shapes = list(map(rectangle, left.tolist(), top.tolist(), inner.tolist(), tall.tolist()))
     paths = [""] * len(chart.styles)
     for style, shape in zip(chart.style.tolist(), shapes, strict=True):
         paths[style] += shape
@@ -151,7 +151,7 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
         path = "".join(shapes[box] for box in np.flatnonzero(hatched))
         parts.append(f'<path fill="url(#pipelab-hatch)" d="{path}"/>')
     if chart.frames:
-        path = "".join(_rect(left[box], top[box], inner[box], 2 * tall[box]) for box in chart.frames)
+        path = "".join(rectangle(left[box], top[box], inner[box], 2 * tall[box]) for box in chart.frames)
         parts.append(f'<path fill="none" stroke="{OVERLAP}" stroke-width="1.2" d="{path}"/>')
     middle, centre = (left + wide / 2).tolist(), (top + tall / 2 + 0.36 * chart.sizes).tolist()
     for size in np.unique(chart.sizes[chart.sizes > 0]):
@@ -162,14 +162,13 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
 
 def _axis(geometry: Geometry, unit: str) -> list[str]:
     """A line with round numbers below the rows."""
-    step, bottom = _round_step(geometry.until / 10), geometry.bottom
+    step, bottom, end = _round_step(geometry.until / 10), geometry.bottom, WIDTH - _RIGHT
     times = [step * i for i in range(int(geometry.until / step + 1e-9) + 1)]
     ticks = "".join(f"M{geometry.x(time):.1f} {bottom + 2:g}v4" for time in times)
-    names = "".join(f'<text x="{geometry.x(time):.1f}" y="{bottom + 18:g}">{number(time)}</text>' for time in times)
-    end = WIDTH - _RIGHT
+    names = [(geometry.x(time), bottom + 18, number(time)) for time in times]
     return [
         f'<path d="M{_LEFT} {bottom + 2:g}H{end}{ticks}" stroke="{_INK}" stroke-opacity="0.6" fill="none"/>',
-        f'<g text-anchor="middle" fill="{_INK}" font-size="11">{names}</g>',
+        _texts(names, f'text-anchor="middle" fill="{_INK}" font-size="11"'),
         f'<text x="{end}" y="{bottom + 31:g}" text-anchor="end" fill="{_INK}" font-size="11">{unit}</text>',
     ]
 

@@ -6,13 +6,13 @@ is over its box. The picture below stays as quick as it is, for the layer comes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from html import escape
+from typing import Any
 
-from ...ir import Action
 from ...timeline import Timeline
 from ...timeline.dependencies import Doer
-from ..backends.svg import Geometry
+from ..backends.svg import Geometry, rectangle
 from ..figures import number
 
 NEEDED, UNBLOCKED = "#0B5FA5", "#B3261E"
@@ -27,55 +27,45 @@ _STYLE = (
 
 def hover_svg(timeline: Timeline, until: float | None = None) -> str:
     """The layer for the picture that `timeline_svg` makes with the same arguments."""
-    geometry = Geometry.of(timeline, until)
-    causes = timeline.dependencies
+    geometry, begin, known = Geometry.of(timeline, until), timeline.begin, timeline.dependencies
     unblocked: dict[Doer, list[Doer]] = {}
-    for rank, action in causes.extents:
-        for need in causes.needs(action):
+    for rank, action in known.extents:
+        for need in known.needs(action):
             unblocked.setdefault(need, []).append((rank, action))
+
+    def box(rank: int, start: Any, end: Any) -> tuple[float, float, float, float]:
+        return geometry.box(rank, float(start - begin), float(end - begin))
+
+    def group(rank: int, start: Any, end: Any, text: str, **marked: Sequence[Doer]) -> str:
+        """What pointing at a box shows: a text, and outlines of others, by their class."""
+        outlines = "".join(
+            f'<path class="{name}" d="{"".join(rectangle(*box(doer[0], *known.extents[doer])) for doer in doers)}"/>'
+            for name, doers in marked.items()
+            if doers
+        )
+        x, y, width, height = box(rank, start, end)
+        return (
+            f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/><g>{outlines}'
+            f"{geometry.footnote(escape(text))}</g></g>"
+        )
+
     groups = []
-    for doer, (start, end) in causes.extents.items():
-        needs, frees = causes.needs(doer[1]), unblocked.get(doer, [])
-        text = explain(timeline, doer, needs, frees)
-        marks = _outlines("n", needs, geometry, timeline) + _outlines("u", frees, geometry, timeline)
-        groups.append(_group(geometry, timeline, doer[0], start, end, text, marks))
+    for doer, (start, end) in known.extents.items():
+        needs, frees = known.needs(doer[1]), unblocked.get(doer, [])
+        text = _explained(doer, start, end, needed=needs, unblocked=frees)
+        groups.append(group(doer[0], start, end, text, n=needs, u=frees))
     for gap in timeline.gaps(shortest=float(timeline.makespan) * 1e-3):
         source = [(gap.source, gap.waits_for)] if gap.source is not None and gap.waits_for is not None else []
         text = f"{gap.reason}, from {number(gap.start)} to {number(gap.end)}"
-        marks = _outlines("n", source, geometry, timeline)
-        groups.append(_group(geometry, timeline, gap.rank, gap.start, gap.end, text, marks))
+        groups.append(group(gap.rank, gap.start, gap.end, text, n=source))
     return f"{geometry.open('pipelab-hover', 'pointer-events:none')}{_STYLE}{''.join(groups)}</svg>"
 
 
-def explain(timeline: Timeline, doer: Doer, needs: Iterable[Doer], frees: Iterable[Doer]) -> str:
+def _explained(doer: Doer, start: Any, end: Any, **others: Sequence[Doer]) -> str:
     """One line on an action: when it was done, what it needed, what it unblocked."""
-    rank, action = doer
-    start, end = timeline.dependencies.extents[doer]
-    parts = [f"{action} on rank {rank}, from {number(start)} to {number(end)}"]
-    if needed := _listed(needs, rank):
-        parts.append(f"needed {needed}")
-    if freed := _listed(frees, rank):
-        parts.append(f"unblocked {freed}")
-    return " · ".join(parts)
-
-
-def _listed(doers: Iterable[Doer], here: int) -> str:
-    return ", ".join(str(action) + ("" if rank == here else f" (rank {rank})") for rank, action in doers)
-
-
-def _outlines(name: str, doers: Iterable[tuple[int, Action]], geometry: Geometry, timeline: Timeline) -> str:
-    shapes = []
-    for rank, action in doers:
-        start, end = timeline.dependencies.extents[rank, action]
-        x, y, width, height = geometry.box(rank, float(start - timeline.begin), float(end - timeline.begin))
-        shapes.append(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z")
-    return f'<path class="{name}" d="{"".join(shapes)}"/>' if shapes else ""
-
-
-def _group(geometry: Geometry, timeline: Timeline, rank: int, start: object, end: object, text: str, marks: str) -> str:
-    begin = timeline.begin
-    x, y, width, height = geometry.box(rank, float(start - begin), float(end - begin))  # type: ignore[operator]
-    return (
-        f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/><g>{marks}'
-        f"{geometry.footnote(escape(text))}</g></g>"
-    )
+    here, action = doer
+    text = f"{action} on rank {here}, from {number(start)} to {number(end)}"
+    for what, doers in others.items():
+        names = ", ".join(str(each) + ("" if rank == here else f" (rank {rank})") for rank, each in doers)
+        text += f" · {what} {names}" if doers else ""
+    return text

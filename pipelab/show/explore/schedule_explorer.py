@@ -185,8 +185,8 @@ class ScheduleExplorer(Explorer):
         self.predicted.say(markup)
 
     def _simulated(self, panel: Panel, name: str | None) -> Timeline | None:
-        panel.say("")
         if name is None:
+            panel.say("")
             return None
         try:
             schedule = self.controls.schedule(name)
