@@ -1,0 +1,109 @@
+"""How every lesson looks: what it asks of a reader, words, formulas, tables and imports, in one form."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+EACH_LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+GLOSSARY = (NOTEBOOKS.parent / "docs/glossary.md").read_text(encoding="utf-8")
+NEEDS = re.compile(r"^\*About (\d+) minutes · needs (.+) · (core|optional)\*$", re.MULTILINE)
+CODE, MATH = re.compile(r"```.*?```|`[^`]*`", re.DOTALL), re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def calls_and_imports(path: Path) -> Iterator[ast.AST]:
+    """Of all code that is Python, and not IPython's."""
+    for source in cells(path, "code"):
+        lines = (line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+        yield from ast.walk(ast.parse("\n".join(lines)))
+
+
+def links_to_glossary(path: Path) -> list[str]:
+    return re.findall(r"\]\(\.\./docs/glossary\.md#([^)]+)\)", "\n".join(cells(path, "markdown")))
+
+
+@EACH_LESSON
+def test_says_what_it_asks_of_a_reader(path: Path) -> None:
+    top = cells(path, "markdown")[0]
+    assert len(NEEDS.findall(top)) == 1, "*About 45 minutes · needs [lesson 02](02_gpipe.ipynb) · core*"
+    earlier = re.findall(r"\]\((\d\d)_", NEEDS.search(top)[2])
+    assert all(number < path.stem[:2] for number in earlier), "it needs a lesson that comes later"
+
+
+def test_the_first_lesson_lists_all_of_them() -> None:
+    start = "\n".join(cells(LESSONS[0], "markdown"))
+    listed = re.findall(r"^\| (\d\d) \| (?:\[(.+?)\]\((.+?)\)|(.+?)) \| .+ \| (\d+) \| (\w+) \|$", start, re.MULTILINE)
+    first, there = LESSONS[0].name, []
+    for path in LESSONS:
+        top = cells(path, "markdown")[0]
+        number, title = re.match(r"# (\d\d) · (.+)", top).groups()
+        minutes, _, kind = NEEDS.search(top).groups()
+        there.append((number, title, path.name, minutes, kind))
+    assert [(number, title or own, file or first, *rest) for number, title, file, own, *rest in listed] == there
+
+
+@EACH_LESSON
+def test_imports_from_no_more_than_three_rooms(path: Path) -> None:
+    modules = [node.module for node in calls_and_imports(path) if isinstance(node, ast.ImportFrom)]
+    modules += [name.name for node in calls_and_imports(path) if isinstance(node, ast.Import) for name in node.names]
+    rooms = {".".join(module.split(".")[:2]) for module in modules if module.split(".")[0] == "pipelab"}
+    assert 1 <= len(rooms) <= 3, sorted(rooms)
+
+
+@EACH_LESSON
+def test_figures_stand_in_tables(path: Path) -> None:
+    """And not in lines that are printed: no figure is formatted there, and no column aligned."""
+    for node in calls_and_imports(path):
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("ljust", "rjust", "center"), ast.unparse(node)
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "print"):
+            continue
+        for part in (inner for argument in node.args for inner in ast.walk(argument)):
+            assert not (isinstance(part, ast.FormattedValue) and part.format_spec), ast.unparse(node)
+            assert not (isinstance(part, ast.Constant) and "  " in str(part.value)), ast.unparse(node)
+
+
+@EACH_LESSON
+def test_formulas_are_set_as_formulas(path: Path) -> None:
+    for source in cells(path, "markdown"):
+        prose = CODE.sub("", source)
+        formulas = MATH.findall(prose)
+        assert "$" not in MATH.sub("", prose), f"a formula that does not end: {source}"
+        assert not re.search(r"[\w)]·[\w(]|\([PMV]-1\)", MATH.sub("", prose)), f"a formula as plain text: {source}"
+        for formula in formulas:  # GitHub's Markdown eats a backslash before most signs
+            assert not re.search(r"[·×*≤≥]|\\[^a-zA-Z&]", formula), formula
+
+
+@EACH_LESSON
+def test_a_prediction_is_asked_for_in_a_cell_of_its_own(path: Path) -> None:
+    """What follows is not in sight before one has been written down."""
+    for source in cells(path, "code"):
+        if re.search(r"^my_prediction\w* = \.\.\.", source, re.MULTILINE):
+            assert all(isinstance(node, ast.Assign) for node in ast.parse(source).body), source
+            assert "why =" not in source and "hint =" not in source, source
+
+
+@EACH_LESSON
+def test_words_lead_to_the_glossary(path: Path) -> None:
+    anchors = {term.replace(" ", "-") for term in re.findall(r"^## (.+)$", GLOSSARY, re.MULTILINE)}
+    links = links_to_glossary(path)
+    assert links and set(links) <= anchors
+    assert len(links) == len(set(links)), "a word is explained once"
+
+
+@EACH_LESSON
+def test_words_that_it_introduces_lead_to_the_glossary(path: Path) -> None:
+    entries = re.findall(r"^## (.+?)\n.+?^- Lesson: (.+?)(?=^## |\Z)", GLOSSARY, re.MULTILINE | re.DOTALL)
+    introduced = {term.replace(" ", "-") for term, lessons in entries if path.name in lessons}
+    assert introduced <= set(links_to_glossary(path))
