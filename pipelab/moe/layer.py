@@ -13,6 +13,7 @@ from ..ir import at_least
 from ..models.transformer import Attention
 from ..overlap.expert_group import ExpertGroup
 from ..overlap.segmented import Exchange, Segmented, Segments, carrying
+from ..runtime.copies import sum_replicated_gradients as sum_replicated_gradients  # belongs to this room's names
 from .dispatch import dispatch_plan
 from .router import Router
 
