@@ -95,7 +95,7 @@ def _messages(timeline: Timeline) -> int:
 
 
 def number(value: Any) -> str:
-    """At most four digits that tell something: 33, 22.8, 331.2, 0.0625.
+    """A number with at most four significant digits: 33, 22.8, 331.2, 0.0625.
 
     >>> number(22.799999), number(1331.2)
     ('22.8', '1331')
@@ -112,12 +112,12 @@ def percent(value: Any) -> str:
 
 
 def kilobytes(value: float) -> str:
-    """Bytes, in kB or MB."""
+    """A number of bytes, in kB or MB."""
     return f"{value / 1e6:.2f} MB" if value >= 1e6 else f"{value / 1e3:.0f} kB"
 
 
 def _listed(values: Iterable[Any], unit: str = "") -> str:
-    """One number where all are the same, for then it says more; else all of them, in groups of equal neighbours."""
+    """One number where all are equal, which says more; otherwise all of them, with equal neighbours grouped."""
     texts = [number(value) for value in values]
     if len(texts) > 1 and len(set(texts)) == 1:
         return f"{texts[0]}{unit} each"

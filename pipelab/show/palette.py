@@ -39,17 +39,12 @@ TRACK = "#9AA0A630"  # an idle rank: the row's bare track
 CHUNK_TINT = 0.55  # how far the last of a rank's chunks is on its way to white
 
 
-class _Scale:
-    """Colours of what is below, at and above a mean: blue, pale and orange."""
-
-    low, middle, high = STYLES[FORWARD].colour, "#F2F2F2", STYLES[BACKWARD].colour
-
-    def at(self, value: float) -> str:
-        """Of a value from -1 to 1."""
-        return mixed(self.middle, self.high if value > 0 else self.low, abs(value))
+LOADS = (STYLES[FORWARD].colour, "#F2F2F2", STYLES[BACKWARD].colour)  # below, at and above the mean
 
 
-LOADS = _Scale()
+def load_colour(value: float) -> str:
+    """The colour of a load, from -1, far below the mean, to 1, far above it."""
+    return mixed(LOADS[1], LOADS[2 if value > 0 else 0], abs(value))
 
 
 def tinted(colour: str, amount: float) -> str:

@@ -1,1 +1,1 @@
-"""Backends: a scene as SVG for widgets, with matplotlib for pictures, as text for a terminal."""
+"""Backends: scenes as SVG for widgets, as matplotlib pictures, and as text for a terminal."""

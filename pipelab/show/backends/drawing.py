@@ -48,7 +48,7 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
 
 
 def draw_rows(axes: Axes, rows: Sequence[tuple[float, str]], begin: float, until: float) -> None:
-    """The tracks of rows, (middle, name), and their names at the left; of very many only some."""
+    """The tracks of rows, (middle, name), and their names at the left, though not every name of very many."""
     _add(axes, LineCollection([[(begin, y), (until, y)] for y, _ in rows], colors=TRACK, linewidths=1, zorder=0))
     axes.set_xlim(begin, until)
     shown = rows[:: max(1, -(-len(rows) // 32))]

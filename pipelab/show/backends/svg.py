@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
 
     @classmethod
     def of(cls, timeline: Timeline, until: float | None = None) -> Geometry:
-        """until: where the time axis ends; None: with the timeline."""
+        """For a time axis that ends at `until`, or with the timeline."""
         row = 30 if timeline.num_ranks <= 8 else max(11, 240 // timeline.num_ranks)
         return cls(timeline.num_ranks, row, until or float(timeline.makespan) or 1.0)
 
@@ -132,7 +132,7 @@ def rectangle(x: float, y: float, width: float, height: float) -> str:
 
 
 def _texts(texts: Iterable[tuple[float, float, str]], attributes: str) -> str:
-    """Texts alike."""
+    """Texts that look alike."""
     found = "".join(f'<text x="{x:.1f}" y="{y:.4g}">{text}</text>' for x, y, text in texts)
     return f"<g {attributes}>{found}</g>"
 

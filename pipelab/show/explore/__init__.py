@@ -1,1 +1,1 @@
-"""Explorers: widgets with sliders, and with a button that runs on real ranks what they show."""
+"""Explorers: widgets with sliders, most of them with a button that runs what they show on real ranks."""

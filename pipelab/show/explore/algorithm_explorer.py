@@ -134,9 +134,6 @@ class AlgorithmExplorer(Explorer):
         self.sentence.value = f'<div role="status" aria-live="polite" style="min-height:40px">{text}</div>'
         self.picture.value = scene_svg(self._scene(at), self.sentences[at])
 
-    def fail(self, markup: str) -> None:
-        self.picture.value = markup
-
     def _scene(self, at: int, title: str = "") -> Scene:
         allocation, scene = self.states[at], titled(title) if title else Scene()
         alone = self.what == "replicate"

@@ -161,10 +161,7 @@ class BalanceExplorer(Explorer):
         ]
         self.said = "; ".join(snapped)
 
-    # -- scene -----------------------------------------------------------------------------------------------------
-
-    def fail(self, markup: str) -> None:
-        self.picture.value = markup
+    # -- drawing -----------------------------------------------------------------------------------------------------
 
     @property
     def plan(self) -> Plan:

@@ -25,6 +25,7 @@ class Explorer(widgets.VBox):
     """
 
     experiment: Experiment
+    picture: widgets.HTML
     settings: Any = None
     result: Any = None
     ran: Any = None  # the settings of that run
@@ -37,14 +38,14 @@ class Explorer(widgets.VBox):
             self.experiment = Experiment(self._run, self._finished)
 
     def fill(self, children: Sequence[widgets.Widget], controls: Iterable[widgets.Widget]) -> None:
-        """Show these widgets, and follow these of them."""
+        """Show these widgets, and follow those of them that are controls."""
         self.children = tuple(children)
         self.changed()
         for control in controls:
             control.observe(self.changed, "value")
 
     def changed(self, change: Any = None) -> None:
-        """Draw again. What the drawing moves in its turn must not be answered with another one."""
+        """Draw again. Controls that the drawing itself moves start no second drawing."""
         with self.lock:
             if self.busy:
                 return
@@ -59,12 +60,12 @@ class Explorer(widgets.VBox):
                 self.busy = False
 
     def draw(self, change: Any) -> None:
-        """Show what the controls stand for. change: which has moved, None at first and after a run."""
+        """Show what the controls stand for. change: what has moved; None at first, and after a run."""
         raise NotImplementedError
 
     def fail(self, markup: str) -> None:
         """Show an exception in the picture's place."""
-        raise NotImplementedError
+        self.picture.value = markup
 
     # -- running -----------------------------------------------------------------------------------------------------
 

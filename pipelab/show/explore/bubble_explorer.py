@@ -46,10 +46,10 @@ def explore_bubble(
 
     Parameters
     ----------
-    schedule, ranks, microbatches, controls, limits, pace_ms, steps
-        Those of :func:`explore_schedule`.
+    schedule, ranks, microbatches, controls, limits, pace_ms, steps : as of :func:`explore_schedule`
+        The ranks and micro-batches are even numbers.
     **costs : float
-        Too. overlapped begins at F + I + W, where an overlapped pair gains nothing.
+        Where their sliders begin; overlapped by default at F + I + W, where an overlapped pair gains nothing.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class BubbleExplorer(ScheduleExplorer):
 
 
 def bubble_svg(timeline: Timeline, terms: Iterable[Term], until: float | None = None) -> str:
-    """A layer for the picture that `timeline_svg` makes: the terms' gaps in their colours, all other ranks veiled."""
+    """A layer for the picture that `timeline_svg` makes: the terms' gaps in their colours, others veiled."""
     geometry, middle = Geometry.of(timeline, until), middle_rank(timeline)
     left, top, width, height = geometry.box(middle, 0, float(timeline.makespan))
     first = geometry.box(0, 0, 0)[1]

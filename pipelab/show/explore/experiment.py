@@ -25,7 +25,7 @@ class Experiment:
     start: what the button does, called in a thread with progress=, a callback, and cancel=, the event that Cancel sets
     done: called in that thread with what came of it
 
-    A run ends where its cell is run again: the widget with its Cancel button is gone then.
+    A run ends when its cell is run again: by then the widget with its Cancel button is gone.
     """
 
     def __init__(self, start: Callable[..., Any], done: Callable[[Any], None]) -> None:

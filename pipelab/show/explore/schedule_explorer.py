@@ -57,10 +57,12 @@ def explore_schedule(
 
     Parameters
     ----------
-    schedule, against : str
-        The name to begin with, and of the one to compare it with, below it.
+    schedule : str
+        The name to begin with.
     ranks, microbatches : int
         Where their sliders begin.
+    against : str, optional
+        The schedule to compare it with, below it.
     schedules : names, or mapping of names to functions (ranks, microbatches) -> Schedule
         What can be chosen; by default all schedules of pipelab.
     controls : iterable of str
@@ -92,8 +94,8 @@ def explore_schedule(
 class ScheduleExplorer(Explorer):
     """What `explore_schedule` returns.
 
-    controls: its sliders and choices;  timeline, compared: what is simulated, and the other one, None where the
-    sliders' sizes don't suit the schedule;  result: the last run on real ranks, a Run, or None
+    controls: its sliders and choices;  timeline, compared: the two simulations, None where the sliders' sizes don't
+    suit the schedule;  result: the last run on real ranks, a Run, or None
     """
 
     def __init__(self, controls: Controls, pace_ms: int, steps: int) -> None:

@@ -53,9 +53,14 @@ def explore_serving(
         default a slider for the exponent of a zipf load.
     experts : int
         Of the zipf load.
-    ranks, spare, skew, policy
-        To begin with: 2, 4 or 8 ranks; from 0 to 4 slots of each rank beyond those that the experts need; an exponent
-        from 0 to 2; "greedy", "refined" or "incremental", which starts from the placement before and may change a
+    ranks : int
+        To begin with: 2, 4 or 8.
+    spare : int
+        To begin with: slots of each rank beyond those that the experts need, from 0 to 4.
+    skew : float
+        To begin with: the exponent, from 0 to 2.
+    policy : str
+        To begin with: "greedy", "refined" or "incremental", which starts from the placement before and may change a
         quarter of the slots.
     pace_us : float
         µs per token that each rank's experts are held to, so that wall time shows the balance on a few cores.

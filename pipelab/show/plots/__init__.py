@@ -1,1 +1,1 @@
-"""Plots: functions that answer with a picture."""
+"""Plots: functions that return a picture."""

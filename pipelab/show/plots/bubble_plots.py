@@ -85,7 +85,7 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
     backward = next(place for place, action in enumerate(program) if any(p.kind != FORWARD for p in action.computes))
     last_pair = max((place for place, action in enumerate(program) if action.parts), default=len(program))
     gaps: dict[str, list[Gap]] = {letter: [] for letter in _LETTERS}
-    for gap in timeline.gaps(shortest=1e-9 * float(timeline.makespan)):  # floats leave gaps that are none
+    for gap in timeline.gaps(shortest=1e-9 * float(timeline.makespan)):  # rounding leaves shorter ones
         if gap.rank != middle:
             continue
         place = len(program) if gap.before is None else program.index(gap.before)
@@ -122,7 +122,7 @@ def plot_bubble(timeline: Timeline, costs: Costs, *, title: str | None = None) -
 
     Parameters
     ----------
-    timeline, costs
+    timeline, costs : Timeline, Costs
         Those of :func:`bubble_terms`.
     title : str, optional
         Its name and main figures by default.

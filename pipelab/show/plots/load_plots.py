@@ -17,7 +17,7 @@ from ..palette import LABEL, LOADS
 
 _ROW = 0.24  # inches
 _MOST = 3.0  # a load of 2 ** 3 means has the strongest colour, and so has one of 2 ** -3
-_COLOURS = LinearSegmentedColormap.from_list("loads", [LOADS.low, LOADS.middle, LOADS.high])
+_COLOURS = LinearSegmentedColormap.from_list("loads", LOADS)
 _LABEL_POINTS = 7
 _CHARACTER = 0.65  # of a label's height: its width
 

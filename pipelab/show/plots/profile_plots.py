@@ -94,7 +94,7 @@ def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: fl
     "DeepSeek's order · 24.5 · communication 24, 98 % hidden"
     """
     if not panels or not all(panels.values()):
-        raise ValueError("nothing to draw: give each title its phases")
+        raise ValueError("nothing to draw: give each title its segments")
     until = max(float(end) for segments in panels.values() for *_, end in segments)
     drawn = {}
     for title, segments in panels.items():

@@ -80,7 +80,7 @@ def compare(predicted: Timeline | Run, measured: Timeline | None = None, *, widt
 
 
 def require_timeline(value: object) -> None:
-    """ValueError for anything else."""
+    """Raise ValueError for anything that is not a Timeline."""
     if not isinstance(value, Timeline):
         such = "such as simulate(gpipe(4, 8)), or a run's .timeline"
         raise ValueError(f"what is drawn must be a Timeline, {such}; got a {type(value).__name__}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...eplb import Plan
 from ..figures import number
-from ..palette import LOADS, STYLES, TRACK
+from ..palette import STYLES, TRACK, load_colour
 from .shapes import PAGE, WIDTH, Box, Line, Scene, Text, label
 
 SINGLE, COPY, LIT, BEFORE = STYLES["F"].colour, STYLES["I"].colour, "#B3261E", STYLES["B"].colour
@@ -220,7 +220,7 @@ def draw_layers(scene: Scene, plan: Plan, chosen: int) -> None:
     for (layer, gpu), value in np.ndenumerate(ratio):
         hint = f"layer {layer}, GPU {gpu}: {value:.4f} of the mean"
         x, y = _LEFT + panel.step * gpu, panel.top + row * layer
-        scene.boxes.append(Box(x, y, panel.step, row, LOADS.at((value - 1) / most), hint=hint))
+        scene.boxes.append(Box(x, y, panel.step, row, load_colour((value - 1) / most), hint=hint))
     for layer in {0, chosen, layers - 1}:
         y, size = panel.top + row * (layer + 0.5), min(11, max(7, row))
         scene.texts.append(Text(_LEFT - 6, y + 0.36 * size, f"layer {layer}", "end", size, bold=layer == chosen))

@@ -53,7 +53,7 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
 
 
 def _sizes(found: dict, scale: float, row: float) -> np.ndarray:
-    """Of the labels' letters; 0 where they have no room."""
+    """Sizes of the labels' letters; 0 where a label has no room."""
     wide, tall = (found["right"] - found["left"]) * scale, (found["bottom"] - found["top"]) * row
     digits = np.array([len(label) for label in found["labels"]])
     shown = all_or_none(style := found["style"], (wide >= 2 + 5.3 * digits) & (tall >= 8.5))
@@ -80,7 +80,7 @@ def kinds(*timelines: Timeline) -> list[str]:
 
 
 def tints_mean(*timelines: Timeline) -> str:
-    """What lighter boxes are, in these timelines; empty where there are none."""
+    """What lighter boxes are, in these timelines; empty where no box is lighter."""
     notes = {timeline.name: note for timeline in timelines if (note := Tints(timeline).meaning)}
     if len(set(notes.values())) > 1:
         return "lighter: " + "; ".join(f"{note} ({name})" for name, note in notes.items())
