@@ -17,7 +17,7 @@ from ..backends.picture import Picture
 from ..backends.svg import scene_svg
 from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, draw_legend, titled
 from ..scene.shapes import Scene
-from .base import WIDE, Explorer, html, row
+from .base import WIDE, Explorer, html, row, slider
 
 NO_COPIES = "no copies"
 _POLICIES = (NO_COPIES, "greedy", "refined")
@@ -86,23 +86,21 @@ class BalanceExplorer(Explorer):
         super().__init__("balance")
         self.loads, self.told, self.said = _named(load), {*_SIZES}, ""
         self.plans: dict[str, Plan] = {}
-        self.sliders = self._made(sizes, policy, skew)
+        self.sliders = self._made(sizes[2], policy, skew)
         self.wanted = dict(zip(_SIZES, sizes, strict=True))  # where the reader has put the sliders
         self.note, self.picture, self.table = map(html, ("note", "plan", "figures"))
         bar = row(*(self.sliders[name] for name in shown if self._has_choice(name)))
         self.fill([bar, self.note, self.picture, self.table], self.sliders.values())
         self.told &= {*shown}  # who has no slider for a size did not ask for one
 
-    def _made(self, sizes: tuple[int, int, int, int], policy: str, skew: float) -> dict[str, Any]:
-        replicas, gpus, nodes, groups = sizes
-        one = {"min": 1, "max": 1, "value": 1}
+    def _made(self, nodes: int, policy: str, skew: float) -> dict[str, Any]:
         return {
             "load": widgets.Dropdown(options=list(self.loads), description="Load", **WIDE),
-            "skew": widgets.FloatSlider(skew, min=0, max=3, step=0.1, readout_format=".1f", description="Skew", **WIDE),
-            "layer": widgets.IntSlider(0, min=0, max=0, description="Layer", **WIDE),
-            "replicas": widgets.IntSlider(description="Replicas", **one, **WIDE),
-            "gpus": widgets.IntSlider(description="GPUs", **one, **WIDE),
-            "nodes": widgets.IntSlider(description="Nodes", **{**one, "max": max(nodes, _MOST_NODES)}, **WIDE),
+            "skew": slider("Skew", skew, 0, 3, 0.1, readout_format=".1f"),
+            "layer": slider("Layer", 0, 0, 0),
+            "replicas": slider("Replicas", 1, 1, 1),
+            "gpus": slider("GPUs", 1, 1, 1),
+            "nodes": slider("Nodes", 1, 1, max(nodes, _MOST_NODES)),
             "groups": widgets.SelectionSlider(options=[1], description="Groups", **WIDE),
             "policy": widgets.Dropdown(options=_POLICIES, value=policy, description="Policy", **WIDE),
         }

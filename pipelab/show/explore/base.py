@@ -123,9 +123,18 @@ def html(name: str) -> widgets.HTML:
     return widgets.HTML(layout=widgets.Layout(margin="0 2px")).add_class(f"pipelab-{name}")
 
 
-def player(name: str, most: int, interval: int, **given: Any) -> tuple[widgets.Play, widgets.IntSlider, Any]:
+def slider(text: str, value: float, least: float, most: float, step: float = 1, **given: Any) -> Any:
+    """A slider of whole numbers, or of others where its step is a float."""
+    kind = widgets.IntSlider if isinstance(step, int) else widgets.FloatSlider
+    return kind(value=value, min=least, max=most, step=step, description=text, **{**WIDE, **given})
+
+
+def player(text: str, most: int, interval: int, **given: Any) -> tuple[widgets.Play, widgets.IntSlider, Any]:
     """Play buttons, the slider that they move, and what links the two."""
     layout, style = widgets.Layout(width="460px"), {"description_width": "40px"}
-    slider = widgets.IntSlider(max=most, description=name, layout=layout, style=style, **given)
+    moved = slider(text, 0, 0, most, layout=layout, style=style, **given)
     play = widgets.Play(max=most, interval=interval)
-    return play, slider, widgets.jslink((play, "value"), (slider, "value"))
+        slider(text, 0, 0, most, layout=layout, style=style, **given),
+        widgets.Play(max=most, interval=interval),
+    )
+    return play, moved, widgets.jslink((play, "value"), (moved, "value"))

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from ...ir import Schedule
 from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
-from .base import WIDE
+from .base import WIDE, slider
 
 Builder = Callable[..., Schedule]
 
@@ -137,11 +137,11 @@ def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
     smallest, largest, step = (*limits, *usual[len(limits) :]) if limits else usual
     if not smallest <= value <= largest:
         raise ValueError(f"{name} must be from {smallest:g} to {largest:g}, its slider's limits; got {value}")
-    given = {"value": value, "min": smallest, "max": largest, "step": step, "description": text, "tooltip": meaning}
     if isinstance(SLIDERS[name].step, int):
-        return widgets.IntSlider(**given, **WIDE)
+        return slider(text, value, smallest, largest, step, tooltip=meaning)
     decimals = max(1, -math.floor(math.log10(step))) if step < 1 else 1
-    return widgets.FloatSlider(readout_format=f".{decimals}f", **given, **WIDE)
+    form = f".{decimals}f"
+    return slider(text, value, smallest, largest, float(step), tooltip=meaning, readout_format=form)
 
 
 def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> tuple[dict[str, Builder], set[str]]:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
-
 from ...simulator import Costs
 from ...simulator.pair_timing import PairTimes, pair_times
 from ...table import Table
@@ -17,7 +15,7 @@ from ..backends.picture import Picture
 from ..backends.svg import legend_html
 from ..figures import number, percent
 from ..plots.timeline_plots import plot
-from .base import WIDE, Explorer, html, row
+from .base import Explorer, html, row, slider
 from .panel import Panel
 
 if TYPE_CHECKING:
@@ -62,9 +60,8 @@ class OverlapExplorer(Explorer):
     def __init__(self, share: float, ranks: int, repeats: int) -> None:
         super().__init__("overlap")
         self.ranks, self.repeats = ranks, repeats
-        limits = {"min": 0.1, "max": 0.8, "step": 0.05}
         meaning = "communication's part of all that a forward and a backward do"
-        self.share = widgets.FloatSlider(share, description="Communication share", tooltip=meaning, **limits, **WIDE)
+        self.share = slider("Communication share", share, 0.1, 0.8, 0.05, tooltip=meaning)
         self.pair, self.blocking, self.overlapped = Panel("pair"), Panel("blocking"), Panel("overlapped")
         self.legend, self.table = html("legend"), html("figures")
         run = [row(*self.experiment.widgets), self.experiment.status]

@@ -19,7 +19,7 @@ from ..backends.picture import Picture
 from ..backends.svg import legend_html
 from ..figures import MEANING, figures_table, kilobytes
 from ..plots.timeline_plots import caption, compare, plot
-from .base import Explorer, html, player, row
+from .base import Explorer, html, player, row, slider
 from .controls import Builder, Controls
 from .experiment import error_html
 from .panel import Panel
@@ -113,19 +113,11 @@ class ScheduleExplorer(Explorer):
         self.paced = widgets.Checkbox(
             value=True, description="paced", tooltip="hold every action to its duration", indent=False, layout=narrow
         )
-        self.pace = widgets.IntSlider(
-            value=pace_ms,
-            min=_PACES[0],
-            max=_PACES[1],
-            description="ms per unit",
-            tooltip="how long a duration of 1 lasts in a paced run",
-            style={"description_width": "92px"},
-            layout=widgets.Layout(width="300px"),
-            continuous_update=False,
-        )
-        self.play, self.time, self.link = player(
-            "Time", _TICKS, 120, readout=False, tooltip="the place in the step that the cursor shows"
-        )
+        look = {"style": {"description_width": "92px"}, "layout": widgets.Layout(width="300px")}
+        meaning = "how long a duration of 1 lasts in a paced run"
+        self.pace = slider("ms per unit", pace_ms, *_PACES, tooltip=meaning, continuous_update=False, **look)
+        meaning = "the place in the step that the cursor shows"
+        self.play, self.time, self.link = player("Time", _TICKS, 120, readout=False, tooltip=meaning)
         self.time.observe(self._pointed, "value")
         self.fill(
             [

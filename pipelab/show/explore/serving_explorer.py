@@ -20,7 +20,7 @@ from ..plots.plan_plots import plot_plan
 from ..plots.serving_plots import plot_serving
 from ..scene.placement_scene import titled
 from ..scene.shapes import PAGE, WIDTH, Box, Line, Scene, Text
-from .base import WIDE, Explorer, html, row
+from .base import WIDE, Explorer, html, row, slider
 
 if TYPE_CHECKING:
     from ...serving import Serving
@@ -105,10 +105,9 @@ class ServingExplorer(Explorer):
     ) -> None:
         super().__init__("server")
         self.loads, self.experts, self.pace_us, self.seed = loads, experts, pace_us, seed
-        limits = {"min": 0, "max": _MAX_SKEW, "step": 0.1}
         self.choice = widgets.Dropdown(options=[*loads], description="Load", **WIDE)
-        self.skew = widgets.FloatSlider(values["skew"], description="Skew, zipf exponent", **limits, **WIDE)
-        self.spare = widgets.IntSlider(values["spare"], min=0, max=4, description="Spare slots per rank", **WIDE)
+        self.skew = slider("Skew, zipf exponent", values["skew"], 0, _MAX_SKEW, 0.1)
+        self.spare = slider("Spare slots per rank", values["spare"], 0, 4)
         self.ranks = widgets.Dropdown(options=_RANKS, value=values["ranks"], description="Ranks", **WIDE)
         self.policy = widgets.Dropdown(options=_POLICIES, value=values["policy"], description="Policy", **WIDE)
         controls = [self.choice if loads else self.skew, self.ranks, self.spare, self.policy]
