@@ -134,7 +134,4 @@ def player(text: str, most: int, interval: int, **given: Any) -> tuple[widgets.P
     layout, style = widgets.Layout(width="460px"), {"description_width": "40px"}
     moved = slider(text, 0, 0, most, layout=layout, style=style, **given)
     play = widgets.Play(max=most, interval=interval)
-        slider(text, 0, 0, most, layout=layout, style=style, **given),
-        widgets.Play(max=most, interval=interval),
-    )
     return play, moved, widgets.jslink((play, "value"), (moved, "value"))
