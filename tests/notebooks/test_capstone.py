@@ -1,4 +1,4 @@
-"""The capstone's starters can be handed in as they are and leave something to do; the answers below them do not."""
+"""The capstone's starters can be submitted as they are and leave something to do; the answers below them do not."""
 
 import re
 from pathlib import Path
@@ -27,11 +27,11 @@ def test_starters_run_and_lose_points_and_answers_have_all(files, tmp_path: Path
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     found = grade(tmp_path, "leaderboard")
-    marks = {mark.name: mark for mark in found.marks}
+    tests = {test.name: test for test in found.tests}
     assert len(files()) == 2 and not found.foul
     assert found.passed == (files is answers), found
-    assert marks["my_schedule can run"].full and marks["my_schedule trains on 4 real ranks"].full
+    assert tests["my_schedule can run"].full and tests["my_schedule trains on 4 real ranks"].full
     if files is starters:
-        lost = [mark for mark in found.marks if not mark.full]
-        assert {mark.name.split()[0] for mark in lost} == {"my_schedule", "my_balancer"}
-        assert all(mark.reasons for mark in lost)
+        lost = [test for test in found.tests if not test.full]
+        assert {test.name.split()[0] for test in lost} == {"my_schedule", "my_balancer"}
+        assert all(test.reasons for test in lost)
