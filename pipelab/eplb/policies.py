@@ -29,7 +29,8 @@ def rebalance(
 ) -> Plan:
     """Decide which experts get replicas, and which GPU holds which.
 
-    The same input always gives the same plan, so ranks that have the same loads need not tell each other.
+    The same input always gives the same plan, so ranks that have the same loads need not tell each other. See section
+    3.4 of the DeepSeek-V3 report (arXiv 2412.19437), and https://github.com/deepseek-ai/EPLB.
 
     Parameters
     ----------
@@ -56,10 +57,6 @@ def rebalance(
     ValueError
         For sizes that do not fit together, a previous plan of other sizes, and a load that is negative, infinite or not
         a number.
-
-    References
-    ----------
-    https://github.com/deepseek-ai/EPLB · the DeepSeek-V3 report, section 3.4 (arXiv 2412.19437)
 
     Examples
     --------

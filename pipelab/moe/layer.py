@@ -111,13 +111,9 @@ class MoE(Segmented):
         """Keep this rank's block of the experts. ValueError if the group does not fit, or its ranks do not agree."""
         if self.group is not None:
             raise ValueError(f"the experts are spread over {self.group.size} ranks already")
-        router = self.router
-        group.require_agreement(
-            width=router.linear.in_features,
-            num_experts=router.num_experts,
-            top_k=router.top_k,
-            dtype=router.linear.weight.dtype,
-        )
+        router, weight = self.router, self.router.linear.weight
+        sizes = {"width": weight.shape[1], "num_experts": router.num_experts, "top_k": router.top_k}
+        group.require_agreement(**sizes, dtype=weight.dtype)
         if router.num_experts % group.size:
             raise ValueError(
                 f"the number of experts must be a multiple of the {group.size} ranks that they are spread over, as "

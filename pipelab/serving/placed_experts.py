@@ -22,14 +22,8 @@ def choose_replicas(experts: Tensor, slots: Tensor, chosen: Tensor | None = None
     The n-th token of an expert, counted over all ranks in their order, goes to replica n modulo their number. So the
     replicas share each rank's tokens evenly, to within one, and all ranks' tokens too; and nothing is left to chance.
 
-    Parameters
-    ----------
-    experts : int64 tensor [tokens, top_k]
-        Of this rank's tokens.
-    slots : int64 tensor [experts, most replicas]
-        Those of each expert, then -1, as in Plan.logical_to_physical.
-    chosen : int64 tensor [ranks, experts], optional
-        How many tokens of each rank chose each expert. Default: there is only this rank.
+    experts, int64 [tokens, top_k], are those of this rank's tokens; slots, int64 [experts, most replicas], are those of
+    Plan.logical_to_physical; chosen, int64 [ranks, experts], is how many tokens of each rank chose each expert.
 
     >>> choose_replicas(torch.tensor([[0], [1], [0], [0]]), slots=torch.tensor([[0, 2], [1, -1]])).flatten().tolist()
     [0, 1, 2, 0]

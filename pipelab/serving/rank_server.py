@@ -121,16 +121,8 @@ class Server:
             self.ctx.at(f"planning for window {window}")
             began, sizes = time.monotonic(), self.plan.sizes
             previous = self.plan if self.job.policy == "incremental" else None
-            report.plan = rebalance(
-                self.prediction,
-                sizes.replicas,
-                sizes.gpus,
-                sizes.nodes,
-                sizes.groups,
-                str(self.job.policy),
-                previous,
-                max_moved=self.job.max_moved,
-            )
+            given = (sizes.replicas, sizes.gpus, sizes.nodes, sizes.groups, str(self.job.policy), previous)
+            report.plan = rebalance(self.prediction, *given, max_moved=self.job.max_moved)
             report.planning = time.monotonic() - began
         elif len(self.job.plans) > 1:
             report.plan = self.job.plans[window]
