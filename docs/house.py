@@ -20,9 +20,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pipelab"
 PICTURE = ROOT / "docs" / "house.svg"
 
-#: Room -> the rooms that it may import, and with each whatever that one may import. `table` belongs to everybody.
+#: Modules that belong to no room.
+EVERYBODYS = {"table", "lazy"}
+
+#: Room -> the rooms that it may import, with all that those may import; and EVERYBODYS.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "table": (),
+    "lazy": (),
     "ir": (),
     "eplb": (),
     "models": (),
@@ -113,7 +117,7 @@ def room_graph() -> dict[str, set[str]]:
 def allowed(room: str) -> set[str]:
     """All that a room may import, directly or not."""
     direct = set(MAY_IMPORT[room])
-    return direct.union(*(allowed(each) for each in direct), {"table"} - {room})
+    return direct.union(*(allowed(each) for each in direct), EVERYBODYS - {room})
 
 
 def _reach(graph: Mapping[str, set[str]], room: str) -> set[str]:
@@ -276,7 +280,7 @@ def _box(room: str, lines: list[str], left: float, top: float, width: float, hei
 
 def draw() -> str:
     """The rooms and their imports as SVG: what stands higher imports what stands lower, and all may use the table."""
-    graph = {room: needed - {"table"} for room, needed in room_graph().items() if room != "table"}
+    graph = {room: needed - EVERYBODYS for room, needed in room_graph().items() if room not in EVERYBODYS}
     arrows = sorted(_arrows(graph))
     floor = _floors(graph, arrows)
     chains = _chains(arrows, floor)

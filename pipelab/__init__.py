@@ -9,9 +9,8 @@ import warnings
 from functools import partial
 from typing import Any
 
-import lazy_loader
-
 from . import show
+from .lazy import attach
 
 __version__ = "0.1.0"
 
@@ -24,15 +23,13 @@ RENAMED = {
     "explore_step": "explore_estimate",
 }
 
-_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = attach(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
     if name in RENAMED:
         warnings.warn(f"pipelab.{name} is now pipelab.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
         name = RENAMED[name]
-    if name not in __all__:
-        raise AttributeError(f"module 'pipelab' has no attribute {name!r}")
     if name in show.__all__ and "PIPELAB_ON_RANK" in os.environ:
         return partial(_draw_later, name)
     return _load(name)

@@ -6,33 +6,9 @@ from importlib import import_module
 
 import pytest
 
-ROOMS = (
-    "ir",
-    "schedules",
-    "timeline",
-    "profiler",
-    "simulator",
-    "study",
-    "models",
-    "ranks",
-    "autograd",
-    "overlap",
-    "runtime",
-    "moe",
-    "eplb",
-    "serving",
-    "show",
-    "course",
-)
+import pipelab
 
-
-def modules():
-    for room in (f"pipelab.{name}" for name in ROOMS):
-        yield room
-        yield from (module.name for module in pkgutil.walk_packages(import_module(room).__path__, f"{room}."))
-
-
-MODULES = [*modules()]
+MODULES = [each.name for each in pkgutil.walk_packages(pipelab.__path__, "pipelab.") if each.name != "pipelab.__main__"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -3,6 +3,6 @@
 The names are listed in `__init__.pyi`; importing this room loads neither torch nor the text.
 """
 
-import lazy_loader
+from ..lazy import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

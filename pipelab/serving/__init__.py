@@ -3,6 +3,6 @@
 Importing this room doesn't import torch: a name is imported when it is first used.
 """
 
-import lazy_loader
+from ..lazy import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,5 +1,5 @@
 """Pictures and widgets. Nothing else in pipelab imports matplotlib or ipywidgets, and this room only where it must."""
 
-import lazy_loader
+from ..lazy import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)
