@@ -1,4 +1,4 @@
-"""Memory: how many bytes autograd keeps for the backward, counted while it keeps them."""
+"""Saved tensors: how many bytes autograd keeps for the backward, counted while it keeps them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,18 @@ class Kept:
 class ActivationBytes:
     """Counts kept tensors' bytes, by storage: views of one storage, or a tensor kept twice, count once.
 
-    What is there anyway doesn't count: parameters and the batch, and views of them.
+    Parameters
+    ----------
+    there_anyway : iterable of Tensor
+        What doesn't count: parameters and the batch, and views of them.
 
-    now, peak, freed   bytes kept at this moment, the most so far, and all that were kept once and are no more
+    Attributes
+    ----------
+    now, peak, freed : int
+        Bytes kept at this moment, the most so far, and all that were kept once and are no more.
 
+    Examples
+    --------
     >>> import torch
     >>> counter = ActivationBytes([])
     >>> with counter.counting():

@@ -46,9 +46,18 @@ Further = list[tuple[GradientEdge, torch.Tensor]]  # gradients that have further
 class SplitBackward:
     """One forward of a stage, and its backward in two parts.
 
-    counter   counts the bytes that it keeps
-    early     parameter -> why its gradient is computed in the first part already
+    Parameters
+    ----------
+    counter : ActivationBytes, optional
+        Counts the bytes that it keeps.
 
+    Attributes
+    ----------
+    early : dict of Tensor to str
+        Parameter -> why its gradient is computed in the first part already.
+
+    Examples
+    --------
     >>> import torch
     >>> from torch import nn
     >>> stage, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), torch.ones(1, 3, requires_grad=True)
@@ -84,9 +93,15 @@ class SplitBackward:
     ) -> None:
         """I: leave the input's gradient in ``received.grad``, and note what `weight_gradients` needs.
 
-        gradient   of the output; None for a loss, which is one number
-        received   the stage's input, a leaf. If it needs no gradient (token ids), I goes as far back as the first
-                   operations on it, so that W has no more to do than on any other stage.
+        Parameters
+        ----------
+        output : Tensor
+            Of the forward.
+        gradient : Tensor, optional
+            Of the output; None for a loss, which is one number.
+        received : Tensor, optional
+            The stage's input, a leaf. If it needs no gradient (token ids), I goes as far back as the first operations
+            on it, so that W has no more to do than on any other stage.
         """
         if not output.requires_grad:
             return

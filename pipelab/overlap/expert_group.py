@@ -13,9 +13,22 @@ import torch.distributed as dist
 class ExpertGroup:
     """The ranks over which the experts of a layer are spread, in equal consecutive blocks.
 
-    ranks   their numbers in the whole world; `rank` is this one's place among them
-    data    the process group on which rows travel
-    counts  another on which ranks tell each other how many: it need not wait for rows that are on their way
+    Parameters
+    ----------
+    ranks : tuple of int
+        Their numbers in the whole world.
+    rank : int
+        This one's place among them.
+    data : ProcessGroup
+        On which rows travel.
+    counts : ProcessGroup
+        On which ranks tell each other how many rows: it need not wait for rows that are on their way.
+
+    Examples
+    --------
+    >>> from pipelab.ranks import Ranks
+    >>> Ranks(2).run(lambda ctx: ExpertGroup.of().size)
+    [2, 2]
     """
 
     ranks: tuple[int, ...]

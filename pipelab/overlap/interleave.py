@@ -1,10 +1,10 @@
-"""Overlap: a forward and a backward take turns, so that each computes while the other's rows travel.
+"""A forward and a backward take turns, so that each computes while the other's rows travel.
 
-Both are coroutines. A chunk's forward runs its module's segments and pauses (``yield``) whenever it has let rows go:
+Both are coroutines. A forward runs its module's segments and pauses (``yield``) whenever it has let rows go:
 
     attention · dispatch >> · pause · experts · combine >> · pause · sum
 
-Its backward goes the same way back. What it owes its weights it does after letting go, while the rows travel:
+A backward goes through them in reverse. What it owes the weights it does after letting go, while the rows travel:
 
     sum · combine >> · pause · experts · dispatch >> · experts' weights · pause · attention · attention's weights
 
@@ -19,10 +19,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
-from weakref import WeakSet
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..autograd.graph import walk
 from ..autograd.saved_tensors import ActivationBytes
@@ -34,24 +33,36 @@ from .streams import Streams
 LAST = "sum"  # what the segment after the last exchange is called
 
 __all__ = ["SegmentedPass", "Turns", "take_turns"]
-_checked: WeakSet[nn.Module] = WeakSet()  # modules whose segments do what they declare
 
 
 class SegmentedPass:
     """One micro-batch on its way through a segmented module, and back: one `forward`, then one `backward`.
 
-    streams   where its segments run
-    training  False: nothing is kept for a backward
-    seconds   what its segments are held to. What follows the last exchange only sums up, and is given no time.
-    counter   counts the bytes that are kept for the backward
+    Parameters
+    ----------
+    module : Segmented
+    streams : Streams
+        Where its segments run.
+    training : bool
+        False: nothing is kept for a backward.
+    seconds : SegmentCosts, optional
+        What its segments are held to. What follows the last exchange only sums up, and is given no time.
+    counter : ActivationBytes, optional
+        Counts the bytes that are kept for the backward.
 
-    `early`: parameter -> why its gradient is not left for the weights' part; see `SplitBackward`.
+    Attributes
+    ----------
+    early : dict of Tensor to str
+        Parameter -> why its gradient is not left for the weights' part; see `SplitBackward`.
 
+    Examples
+    --------
+    >>> from torch import nn
     >>> from pipelab.overlap.segmented import SegmentedSequence
     >>> layer, x = SegmentedSequence(nn.Linear(3, 2)), torch.ones(1, 3)
-    >>> chunk = SegmentedPass(layer, Streams())
-    >>> [y] = take_turns(chunk.forward(x))
-    >>> [dx] = take_turns(chunk.backward(torch.ones(1, 2)))
+    >>> there_and_back = SegmentedPass(layer, Streams())
+    >>> [y] = take_turns(there_and_back.forward(x))
+    >>> [dx] = take_turns(there_and_back.backward(torch.ones(1, 2)))
     >>> y.shape, dx.shape, layer.layers[0].weight.grad.shape
     (torch.Size([1, 2]), torch.Size([1, 3]), torch.Size([2, 3]))
     """
@@ -136,7 +147,7 @@ class SegmentedPass:
 
     def _require(self, segment: _Segment, made: Exchange | Tensor) -> None:
         """ValueError for segments that don't do what they declare. Looked at once for each module."""
-        if self.module in _checked:
+        if self.module.checked:
             return
         segment.require_separate(type(self.module).__name__)
         if isinstance(made, Exchange):
@@ -147,7 +158,7 @@ class SegmentedPass:
                     f"{type(self.module).__name__} declares {self.module.exchanges} exchanges, but its segments yield "
                     f"{len(self.segments)}: set `exchanges` to this number"
                 )
-            _checked.add(self.module)
+            self.module.checked = True
 
 
 def _ended(made: Exchange | Tensor) -> str:

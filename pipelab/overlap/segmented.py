@@ -1,4 +1,4 @@
-"""Segments: a module that tells where it communicates, so that something else can compute meanwhile.
+"""Modules that say where they communicate, so that something else can compute meanwhile.
 
 Its forward is a generator: Python pauses a generator at each ``yield``, and goes on when told to. Ours pauses where
 rows travel between ranks:
@@ -28,14 +28,29 @@ from .expert_group import ExpertGroup
 class Exchange(NamedTuple):
     """A point at which a module communicates: all ranks of a group send each other rows of a tensor.
 
-    name            what it is called, such as "dispatch"
-    tensor          [rows, …], its rows in the order of the ranks that they go to
-    send, receive   how many rows go to, and come from, each rank of the group. Zero is fine.
-    group           None: there is nobody else, and the tensor itself comes back
-    carry           every other tensor that depends on earlier segments and is needed in later ones
-    segment           what the computation that ends here is called, such as "attention"
-
     The answer to ``yield Exchange(…)`` is a tuple: the rows that came, in the order of their ranks, and then `carry`.
+
+    Parameters
+    ----------
+    name : str
+        What it is called, such as "dispatch".
+    tensor : Tensor
+        [rows, …]: its rows in the order of the ranks that they go to.
+    send, receive : sequence of int
+        How many rows go to, and come from, each rank of the group. Zero is fine.
+    group : ProcessGroup, optional
+        None: there is nobody else, and the tensor itself comes back.
+    carry : tuple of Tensor
+        Every other tensor that depends on earlier segments and is needed in later ones.
+    segment : str
+        What the computation that ends here is called, such as "attention".
+
+    Examples
+    --------
+    >>> there = Exchange("dispatch", torch.ones(3, 4), send=[3], receive=[2])
+    >>> back = there.twin(torch.ones(2, 4))
+    >>> back.send, back.receive
+    ([2], [3])
     """
 
     name: str
@@ -104,7 +119,20 @@ Segments = Generator[Exchange, tuple[Tensor, ...], Tensor]
 
 
 class Segmented(nn.Module):
-    """A module that is defined by its `segments`. A subclass that yields exchanges says how many: `exchanges`."""
+    """A module that is defined by its `segments`. A subclass that yields exchanges says how many: `exchanges`.
+
+    Examples
+    --------
+    >>> class Doubled(Segmented):
+    ...     exchanges = 1
+    ...     def segments(self, x):
+    ...         (x,) = yield Exchange("there", 2 * x, [len(x)], [len(x)])
+    ...         return x + 1
+    >>> Doubled()(torch.ones(2))
+    tensor([3., 3.])
+    """
+
+    checked = False  # do its segments do what they declare?
 
     @property
     def exchanges(self) -> int:
@@ -165,6 +193,8 @@ def outermost(module: nn.Module) -> Iterator[Segmented]:
 class SegmentedSequence(Segmented):
     """Modules one after the other, segmented and ordinary ones.
 
+    Examples
+    --------
     >>> SegmentedSequence(nn.Linear(4, 3), nn.Tanh())(torch.zeros(2, 4)).shape
     torch.Size([2, 3])
     """

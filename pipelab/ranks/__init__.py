@@ -5,7 +5,8 @@ Importing this room doesn't import torch: only ranks need it.
 
 from .doctor import examine
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout
-from .pool import Ranks, under_torchrun
+from .pool import Ranks
+from .torchrun import under_torchrun
 
 __all__ = [
     "Cancelled",

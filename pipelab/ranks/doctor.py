@@ -1,4 +1,4 @@
-"""Doctor: what can this machine do, and what is to be done about what it can't?"""
+"""The doctor: what can this machine do, and what is to be done about what it can't?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import sys
 import time
 from dataclasses import dataclass
-from html import escape
+
+from ..table import Table
+from .pool import Ranks
 
 
 @dataclass(frozen=True)
@@ -20,31 +22,52 @@ class Finding:
     needed: bool = False
 
 
+class _Mark(str):
+    """Shows itself in colour in a notebook."""
+
+    def _repr_html_(self) -> str:
+        mark, colour = ("✓", "#009E73") if self == "ok" else ("✗", "#D55E00")
+        return f'<b style="color:{colour}">{mark}</b>'
+
+
 class Findings(tuple[Finding, ...]):
-    """All that was looked at. Prints as lines; shows itself as a table in a notebook."""
+    """All that was looked at. Prints, and shows itself in a notebook, as a table."""
+
+    @property
+    def table(self) -> Table:
+        """Of each finding whether it is fine, what it is about, what was found, and what to do."""
+        return Table(
+            (_Mark("ok" if each.fine else "NO"), each.subject, "\n-> ".join(filter(None, (each.text, each.remedy))))
+            for each in self
+        )
 
     def __str__(self) -> str:
-        lines = []
-        for finding in self:
-            lines.append(f"{'ok ' if finding.fine else 'NO '} {finding.subject:<22} {finding.text}")
-            if finding.remedy:
-                lines.append(f"    {'':<22} -> {finding.remedy}")
-        return "\n".join(lines)
+        return str(self.table)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = []
-        for finding in self:
-            mark, colour = ("✓", "#009E73") if finding.fine else ("✗", "#D55E00")
-            remedy = f"<br><b>What to do:</b> {escape(finding.remedy)}" if finding.remedy else ""
-            cells = (f'<b style="color:{colour}">{mark}</b>', escape(finding.subject), escape(finding.text) + remedy)
-            rows.append("<tr>" + "".join(f'<td style="text-align:left">{cell}</td>' for cell in cells) + "</tr>")
-        return f"<table>{''.join(rows)}</table>"
+        return self.table._repr_html_()
 
 
 def examine(ranks: int = 4) -> Findings:
-    """Look at this machine and start ranks on it; takes a few seconds."""
+    """Look at this machine and start ranks on it; takes a few seconds.
+
+    Parameters
+    ----------
+    ranks : int
+        How many to start.
+
+    Returns
+    -------
+    Findings
+        Prints as a table: what is fine, what is not, and what to do about that.
+
+    Examples
+    --------
+    >>> {finding.subject: finding.fine for finding in examine(2)}["ranks"]
+    True
+    """
     findings = [_python(), _cores()]
     torch = _torch()
     findings.append(torch)
@@ -108,8 +131,6 @@ def _gpus() -> list[Finding]:
 
 
 def _ranks(count: int) -> Finding:
-    from .pool import Ranks
-
     try:
         times = []
         for _ in range(2):

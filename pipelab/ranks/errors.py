@@ -13,7 +13,28 @@ from dataclasses import dataclass
 
 @dataclass
 class RankState:
-    """Where a rank is: `at`, its action or other work; whether it waits, and for which rank; how far it is."""
+    """Where a rank is.
+
+    Parameters
+    ----------
+    rank : int
+        Its number; `pid` is its process's.
+    at : str
+        The action that it is in, or what else it does.
+    waiting : bool
+        Does it wait for a message? `waits_for` is the rank that it comes from, where that is known.
+    done, total : int, optional
+        How many actions it has done, of how many.
+    seconds_unchanged : float
+        How long it has told nothing new.
+    line : str
+        The line of Python code that it is in, where it was asked for.
+
+    Examples
+    --------
+    >>> RankState(0, at="0RECV_B2", waiting=True, waits_for=1).sentence()
+    'rank 0 waits at 0RECV_B2 for rank 1'
+    """
 
     rank: int
     pid: int = 0
@@ -24,15 +45,43 @@ class RankState:
     done: int | None = None
     total: int | None = None
     seconds_unchanged: float = 0.0
-    line: str = ""  # of Python code, where it was asked for
+    line: str = ""
+
+    def sentence(self) -> str:
+        """What it does, in words."""
+        place = self.at or "its own code"
+        what = "has finished" if not self.alive else f"waits at {place}" if self.waiting else f"is at {place}"
+        if self.alive and self.waiting and self.waits_for is not None:
+            what += f" for rank {self.waits_for}"
+        return f"rank {self.rank} {what}" + (f"  ({self.line})" if self.line else "")
 
 
 class RankError(RuntimeError):
-    """Ranks failed. Its kinds say how; the next run starts afresh."""
+    """Ranks failed. Its kinds say how; the next run starts afresh.
+
+    Examples
+    --------
+    >>> issubclass(Deadlock, RankError)
+    True
+    """
 
 
 class RankDied(RankError):
-    """A rank's process ended before its work was done."""
+    """A rank's process ended before its work was done.
+
+    Parameters
+    ----------
+    rank : int
+    status : int or None
+        Its exit status, or minus the signal that killed it; None if that is not known.
+    at : str
+        Where it was.
+
+    Examples
+    --------
+    >>> print(RankDied(1, -9, at="0F3"))
+    rank 1 was killed by SIGKILL while at 0F3; the system does this when memory runs out
+    """
 
     def __init__(self, rank: int, status: int | None, at: str = "") -> None:
         super().__init__(rank, status, at)
@@ -50,23 +99,56 @@ class RankDied(RankError):
 
 
 class _Stuck(RankError):
+    _what = ""
+
     def __init__(self, seconds: float, states: Sequence[RankState]) -> None:
         super().__init__(seconds, tuple(states))
         self.seconds, self.states = seconds, tuple(states)
 
+    def __str__(self) -> str:
+        return "\n  ".join([self._what.format(self.seconds), *(state.sentence() for state in self.states)])
+
 
 class Deadlock(_Stuck):
-    """All ranks wait for each other."""
+    """All ranks wait for each other: who for whom is in `states`, one RankState a rank.
 
-    def __str__(self) -> str:
-        return f"deadlock: all ranks have been waiting for {self.seconds:.0f} s\n{table(self.states)}"
+    Examples
+    --------
+    >>> print(Deadlock(5, [RankState(0, at="0RECV_B0", waiting=True, waits_for=1),
+    ...                    RankState(1, at="1RECV_F0", waiting=True, waits_for=0)]))
+    deadlock: all ranks have been waiting for 5 s
+      rank 0 waits at 0RECV_B0 for rank 1
+      rank 1 waits at 1RECV_F0 for rank 0
+    """
+
+    _what = "deadlock: all ranks have been waiting for {:.0f} s"
 
 
 class RankTimeout(_Stuck):
-    """A run took longer than its timeout."""
+    """A run took longer than its timeout. Where each rank was is in `states`.
+
+    Examples
+    --------
+    >>> print(RankTimeout(60, [RankState(0, at="0F1"), RankState(1, alive=False)]))
+    not done after 60 s (see timeout=)
+      rank 0 is at 0F1
+      rank 1 has finished
+    """
+
+    _what = "not done after {:g} s (see timeout=)"
+
+
+class Cancelled(RankError):
+    """A run was cancelled.
+
+    Examples
+    --------
+    >>> print(Cancelled())
+    cancelled; all ranks are stopped
+    """
 
     def __str__(self) -> str:
-        return f"not done after {self.seconds:g} s (see timeout=)\n{table(self.states)}"
+        return "cancelled; all ranks are stopped"
 
 
 def portable(error: BaseException) -> bytes | None:
@@ -120,23 +202,3 @@ def _source_of(line: list[str]) -> list[str]:
 
 def source_line(file: str, number: int) -> str:
     return linecache.getline(file, number).strip()
-
-
-class Cancelled(RankError):
-    """A run was cancelled."""
-
-    def __str__(self) -> str:
-        return "cancelled; all ranks are stopped"
-
-
-def table(states: Sequence[RankState]) -> str:
-    """Who waits for whom, one line per rank."""
-    lines = []
-    for state in states:
-        what = "has finished" if not state.alive else f"is at {state.at or 'its own code'}"
-        if state.alive and state.waiting:
-            what = f"waits at {state.at or 'its own code'}" + (
-                f" for rank {state.waits_for}" if state.waits_for is not None else ""
-            )
-        lines.append(f"  rank {state.rank} {what}" + (f"  ({state.line})" if state.line else ""))
-    return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import pickle
@@ -14,13 +13,11 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from numbers import Real
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout, rebuilt, source_line, with_source
 from .forkserver_client import SERVER, ForkedRank
-
-if TYPE_CHECKING:
-    pass
+from .torchrun import run_here, under_torchrun
 
 _GRACE = 0.3  # seconds in which ranks may still tell why, after the first has failed
 _TICK = 0.05  # seconds between looks at cancel, timeout and progress
@@ -87,31 +84,47 @@ class Ranks:
         progress: Callable[[list[RankState]], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> list[Any]:
-        """Call ``function(ctx, *arguments)`` on every rank; the list of what they return, by rank.
+        """Call ``function(ctx, *arguments)`` on every rank. Functions and classes defined in a notebook work.
 
-        Functions and classes defined in a notebook work. progress is called with every rank's state, at most ten times
-        a second, in this thread. The run ends, with all its processes, when `cancel` is set (Cancelled), after
-        `timeout` seconds (RankTimeout), or when all ranks wait for messages for `stall` seconds (Deadlock).
-        A rank's exception is raised here, as itself, with the rank's traceback in its notes; a rank whose process ends
-        raises RankDied.
+        Parameters
+        ----------
+        function : function
+            Is given a RankContext first: rank, size, device, backend; the default process group is initialised.
+        *arguments : object
+            What it is given then.
+        timeout : float
+            Seconds after which the run is given up.
+        stall : float
+            Seconds after which ranks that all wait for messages are given up.
+        progress : function, optional
+            Called in this thread with the list of every rank's RankState, at most ten times a second.
+        cancel : threading.Event, optional
+            Ends the run when it is set.
+
+        Returns
+        -------
+        list
+            What the function returns, by rank.
+
+        Raises
+        ------
+        RankError
+            RankDied if a rank's process ends, Deadlock, RankTimeout or Cancelled. No process is left behind.
+        Exception
+            A rank's own exception, as itself, with the rank's traceback in its notes.
         """
         for name, seconds in (("timeout", timeout), ("stall", stall)):
             if not isinstance(seconds, Real) or not seconds > 0:  # NaN is not above 0, either
                 raise ValueError(f"{name} must be a number of seconds above 0 (inf: no limit); got {seconds!r}")
         if under_torchrun():
-            return _in_torchrun(self, function, arguments)
+            return run_here(self.size, self.device, self.threads, function, arguments)
         payload = _payload(function, arguments)
-        crowd = _Crowd(self)
+        members = _Members(self)
         try:
-            crowd.start(payload)
-            return crowd.follow(timeout, stall, progress, cancel)
+            members.start(payload)
+            return members.follow(timeout, stall, progress, cancel)
         finally:
-            crowd.stop()
-
-
-def under_torchrun() -> bool:
-    """Was this process started by torchrun, or in the same way?"""
-    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
+            members.stop()
 
 
 def _at_least_one(value: int, what: str) -> int:
@@ -124,33 +137,6 @@ def _at_least_one(value: int, what: str) -> int:
     return whole
 
 
-def _in_torchrun(ranks: Ranks, function: Callable[..., Any], arguments: tuple) -> list[Any]:
-    import torch
-    import torch.distributed as dist
-
-    from .worker import RankContext, join
-
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    local, local_size = int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    if ranks.size != size:
-        raise ValueError(f"torchrun started {size} ranks, but {ranks.size} are asked for")
-    if not dist.is_initialized():
-        join(ranks.device or ("cuda" if torch.cuda.device_count() >= local_size else "cpu"), rank, size, local)
-        atexit.register(_leave)
-    torch.set_num_threads(ranks.threads)
-    results: list[Any] = [None] * size
-    dist.all_gather_object(results, function(RankContext.joined(local), *arguments))
-    return results
-
-
-def _leave() -> None:
-    """Leave the group before the process ends: now and then its threads get a process aborted at its end."""
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 def _payload(function: Callable[..., Any], arguments: tuple) -> bytes:
     import cloudpickle
 
@@ -160,7 +146,7 @@ def _payload(function: Callable[..., Any], arguments: tuple) -> bytes:
         raise TypeError(f"{function!r} and its arguments can't be sent to other processes: {error}") from error
 
 
-class _Crowd:
+class _Members:
     """The processes of one run, as their parent sees them."""
 
     def __init__(self, ranks: Ranks) -> None:
