@@ -1,4 +1,4 @@
-"""Flow: what each action waits for, and the one event loop that check, lower and simulate share."""
+"""Flow: what each action waits for, and the one event loop that check and simulate share."""
 
 from __future__ import annotations
 

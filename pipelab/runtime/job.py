@@ -1,8 +1,8 @@
-"""Job and Report: what is sent to every rank, and what comes back. Plain data; torch is not needed to read it."""
+"""What is sent to every rank, and what comes back. Plain data; torch is not needed to read it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,18 +26,18 @@ class Job:
     """A run. Where `stages` or `batches` is a function, every rank calls it."""
 
     schedule: Schedule  # lowered
-    stages: Sequence[StageSource] | Callable[[], Sequence[StageSource]]
-    batches: Sequence[Batch] | Callable[[], Sequence[Batch]]
-    steps: int
+    stages: Any  # a list of StageSource, or a function that makes it
+    batches: Any  # a list of Batch, or a function that makes it
+    steps: Any  # how many: a number
     loss: Loss | None
     optimizer: Optimizer | None
     pace: Costs | None
     check: bool
     seed: int
     dtype: Any
-    rehearse: bool  # the stages are our own: run copies of them before the clock starts
-    expert_ranks: int = 1  # pipelines side by side, over which experts are spread
-    overlap: bool = True  # False: exchanges of segmented stages are waited for at once
+    expert_ranks: int  # pipelines side by side, over which experts are spread
+    overlap: bool  # False: exchanges of segmented stages are waited for at once
+    rehearse: bool = False  # the stages are our own: run copies of them before the clock starts
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Report:
 
     steps: list[StepRecord] = field(default_factory=list)
     bytes_sent: int = 0
-    comparison: ReferenceCheck | None = None
+    check: ReferenceCheck | None = None
     exchanges: dict[int, int] = field(default_factory=dict)  # segmented stage -> exchanges in its forward
     early: dict[str, str] = field(default_factory=dict)  # parameter -> why I computed its gradient, which W should
     fingerprints: dict[int, str] = field(default_factory=dict)  # stage with several copies -> of its last parameters

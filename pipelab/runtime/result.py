@@ -17,32 +17,81 @@ if TYPE_CHECKING:
     import torch
 
 
+#: What `Run.summary` tells.
+_FIGURES = [
+    "makespan_ms",
+    "simulated_makespan_ms",
+    "peak_activations",
+    "peak_activation_bytes",
+    "bytes_sent",
+    "losses",
+    "max_gradient_error",
+    "max_loss_error",
+    "gradients_equal",
+    "max_output_error",
+    "outputs_equal",
+    "copies_equal",
+    "paced",
+    "lateness_ms",
+    "valid",
+    "device",
+    "backend",
+    "start_seconds",
+]
+
+
 @dataclass(frozen=True, repr=False)
 class Run:
     """What a real run showed.
 
-    timeline              measured (or paced) Timeline in ms of the step of median length; `timelines` has every step
-    simulated             the prediction for it, in ms: at the paced costs, or at costs calibrated from this very run.
-                          Pairs of segmented stages take what their segments take in turns, or one by one
-    losses                of each step; empty for inference without targets
-    outputs               of a forward-only schedule, one per step: the last stage's output for the whole batch, its
-                          micro-batches in order; else empty
-    max_gradient_error    largest relative difference, over all parameters, of the first step's gradients to those of
-                          the same model in one process; None if not checked. `worst` names the parameter.
-    max_loss_error        the same for the losses of all steps
-    max_output_error      the same for the outputs of all steps, relative to the step's largest
-    tolerance             what counts as equal: 1e-10 where all parameters are float64, else 1e-5
-    early_gradients       parameter -> why a split backward computed its gradient at I already; see
-                          :mod:`pipelab.autograd.split_backward`
-    copies_equal          were all copies of every stage bit by bit equal at the end? None where no stage has two
-    peak_activation_bytes per rank: the most that was kept for backwards at once in the first step, besides parameters
-                          and batch: what autograd saved, and between I and W what W needs
-    activation_bytes      per rank: (ms, bytes kept) after each action of the first step
-    freed_bytes           per rank: (ms, action, bytes) for each action of the first step that freed any
-    bytes_sent            per rank, in all steps, without headers
-    paced, lateness_ms    was every action held to a prescribed duration, and by how much did work exceed it at most
-    valid                 False for a paced run whose lateness grew: the cores could not keep the pace
-    start_seconds         from the call of `run` to the first action
+    Attributes
+    ----------
+    timeline : Timeline
+        Measured (or paced), in ms, of the step of median length; `timelines` has every step.
+    simulated : Timeline
+        The prediction for it, in ms: at the paced costs, or at costs calibrated from this very run. Pairs of segmented
+        stages take what their segments take in turns, or one by one if not overlapped.
+    losses : tuple of float
+        Of each step; empty for inference without targets.
+    outputs : tuple of Tensor
+        Of a forward-only schedule, one per step: the last stage's output for the whole batch, its micro-batches in
+        order. Else empty.
+    max_gradient_error : float or None
+        Largest relative difference, over all parameters, of the first step's gradients to those of the same model in
+        one process; None if not checked. `worst` names the parameter.
+    max_loss_error : float or None
+        The same for the losses of all steps.
+    max_output_error : float or None
+        The same for the outputs of all steps, relative to the step's largest.
+    tolerance : float
+        What counts as equal: 1e-10 where all parameters are float64, else 1e-5.
+    early_gradients : dict of str to str
+        Parameter -> why a split backward computed its gradient at I already; see
+        :mod:`pipelab.autograd.split_backward`.
+    copies_equal : bool or None
+        Were all copies of every stage bit by bit equal at the end? None where no stage has two.
+    peak_activation_bytes : tuple of int
+        Per rank: the most that was kept for backwards at once in the first step, besides parameters and batch: what
+        autograd saved, and between I and W what W needs.
+    activation_bytes : tuple
+        Per rank: (ms, bytes kept) after each action of the first step.
+    freed_bytes : tuple
+        Per rank: (ms, action, bytes) for each action of the first step that freed any.
+    bytes_sent : tuple of int
+        Per rank, in all steps, without headers.
+    paced, lateness_ms : bool, float
+        Was every action held to a prescribed duration, and by how much did work exceed it at most?
+    valid : bool
+        False for a paced run whose lateness grew: the cores could not keep the pace.
+    start_seconds : float
+        From the call of `run` to the first action.
+
+    Examples
+    --------
+    >>> from pipelab import Costs, one_f_one_b, run
+    >>> result = run(one_f_one_b(2, 2), pace=Costs(10, 5, 5))
+    >>> result.gradients_equal, result.simulated_makespan_ms, result.makespan_ms > 59
+    (True, 60.0, True)
     """
 
     schedule: Schedule
@@ -106,29 +155,11 @@ class Run:
 
     def summary(self) -> dict[str, Any]:
         """The figures, ready for JSON."""
-        return {
-            "makespan": self.makespan_ms,
-            "makespan_ms": self.makespan_ms,
-            "simulated_makespan_ms": self.simulated_makespan_ms,
-            "bubble_fraction": float(self.timeline.bubble_fraction),
-            "bubble_over_ideal": float(self.timeline.bubble_over_ideal),
-            "peak_activations": list(self.peak_activations),
-            "peak_activation_bytes": list(self.peak_activation_bytes),
-            "bytes_sent": list(self.bytes_sent),
-            "losses": list(self.losses),
-            "max_gradient_error": self.max_gradient_error,
-            "max_loss_error": self.max_loss_error,
-            "gradients_equal": self.gradients_equal,
-            "max_output_error": self.max_output_error,
-            "outputs_equal": self.outputs_equal,
-            "copies_equal": self.copies_equal,
-            "paced": self.paced,
-            "lateness_ms": self.lateness_ms,
-            "valid": self.valid,
-            "device": self.device,
-            "backend": self.backend,
-            "start_seconds": self.start_seconds,
-        }
+        timeline = self.timeline
+        bubble = {name: float(getattr(timeline, name)) for name in ("bubble_fraction", "bubble_over_ideal")}
+        figures = {name: getattr(self, name) for name in _FIGURES}
+        lists = {name: list(figure) for name, figure in figures.items() if isinstance(figure, tuple)}
+        return {"makespan": self.makespan_ms, **figures, **lists, **bubble}
 
 
 def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: float) -> Run:
@@ -145,7 +176,7 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
         else Costs.from_timeline(timeline, schedule)
     )
     simulated = simulate(schedule, costs)
-    comparison = next((report.comparison for report in everyone if report.comparison), ReferenceCheck())
+    check = next((report.check for report in everyone if report.check), ReferenceCheck())
     inputs_only = isinstance(job.batches, Sequence) and job.batches[0][1] is None
     losses = () if inputs_only else tuple(sum(r.steps[step].loss for r in everyone) for step in range(job.steps))
     every = [step for report in everyone for step in report.steps]
@@ -156,10 +187,10 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
         simulated=replace(simulated, unit="ms"),
         losses=losses,
         outputs=() if schedule.training else tuple(_output(reports, step) for step in range(job.steps)),
-        max_gradient_error=comparison.gradient,
-        max_loss_error=comparison.loss,
-        max_output_error=comparison.output,
-        worst=comparison.worst,
+        max_gradient_error=check.gradient,
+        max_loss_error=check.loss,
+        max_output_error=check.output,
+        worst=check.worst,
         tolerance=1e-10 if set().union(*(report.dtypes for report in everyone)) == {"float64"} else 1e-5,
         early_gradients={name: why for report in everyone for name, why in report.early.items()},
         copies_equal=_copies_equal(everyone, job.expert_ranks),

@@ -82,7 +82,7 @@ def train(ctx: RankContext, job: Job) -> Report:
     report.bytes_sent, report.early = executor.messages.bytes_sent, executor.early
     report.fingerprints = executor.copies.fingerprints() if schedule.training else {}
     if job.check:
-        report.comparison = _check(ctx, job, originals, batches, loss, optimizer, gradients, report.steps)
+        report.check = _check(ctx, job, originals, batches, loss, optimizer, gradients, report.steps)
     return report
 
 

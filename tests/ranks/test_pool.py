@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 
 from pipelab import Ranks
+from pipelab.ranks import RankError
+from pipelab.ranks.forkserver_client import SERVER
 from tests.ranks.drivers import driver
 
 
@@ -124,6 +126,25 @@ def test_the_calling_process_needs_no_torch() -> None:
     code = "import sys; from pipelab import run, gpipe; run(gpipe(2, 2)); print('torch' in sys.modules)"
     with driver(code) as process:
         assert process.communicate(timeout=60)[0] == "False\n"
+
+
+def test_modules_to_preload_are_imported_before_ranks_are_forked(tmp_path, monkeypatch) -> None:
+    """Once, in one process, and by name; what can't be imported is told, and the next run works."""
+    (tmp_path / "preloaded_by_a_test.py").write_text("import os\nIMPORTED_IN = os.getpid()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    SERVER.close()
+
+    def look(ctx) -> tuple[int, int]:
+        import preloaded_by_a_test  # type: ignore[import-not-found]
+
+        return preloaded_by_a_test.IMPORTED_IN, os.getppid()
+
+    for imported_in, parent in Ranks(2, preload=["preloaded_by_a_test"]).run(look):
+        assert imported_in == parent == SERVER.process.pid
+    with pytest.raises(RankError, match="No module named 'not_there'"):
+        Ranks(1, preload=["not_there"]).run(look)
+    assert Ranks(1).run(lambda ctx: ctx.rank) == [0]
+    SERVER.close()
 
 
 def test_two_threads_at_once() -> None:
