@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -82,8 +82,7 @@ def check_messages(schedule: Schedule) -> Iterator[Found]:
     yield from miscounted
     yield from _misordered(schedule)
     if not miscounted:
-        yield from _crossed(schedule, wanted)
-        yield from _blocked(schedule, wanted)
+        yield from _run(schedule, wanted)
 
 
 def _miscounted(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:
@@ -116,42 +115,31 @@ def _misordered(schedule: Schedule) -> Iterator[Found]:
             done.update(message.send for part in action.computes if (message := sent(part, schedule)))
 
 
-def _crossed(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:
-    """Messages between two ranks are received in the order in which they are sent. Where do the orders first differ?"""
-    coming: dict[tuple[int, int], deque[Message]] = {}
-    for rank, program in enumerate(schedule.programs):
-        for action in program:
-            if action.kind in (SEND_F, SEND_B):
-                message = wanted[rank, action]
-                coming.setdefault((rank, message.target), deque()).append(message)
-    crossed: set[tuple[int, int]] = set()
-    for rank, program in enumerate(schedule.programs):
-        for action in program:
-            if action.kind in (RECV_F, RECV_B):
-                message = wanted[rank, action]
-                channel = message.source, rank
-                first = coming[channel].popleft()
-                if first != message and channel not in crossed:
-                    crossed.add(channel)
-                    what = f"rank {rank} expects {action} from rank {message.source}, which sends {first.send} first"
-                    yield rank, action, what
-
-
-def _blocked(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:
-    """Run the programs: a rank stands at a receive until its message was sent. Which ranks stand for ever?"""
+def _run(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:
+    """Run the programs. Where is something received that comes later, and at which receives do ranks stand for ever?"""
     programs = [[action for action in program if action.kind in MESSAGES] for program in schedule.programs]
     position = [0] * schedule.num_ranks
-    on_its_way: set[Message] = set()
+    on_their_way: dict[tuple[int, int], list[Message]] = {}  # (source, target) -> in the order in which they were sent
+    crossed: set[tuple[int, int]] = set()
     moved = [*range(schedule.num_ranks)]
     while moved:
         rank = moved.pop()
         while position[rank] < len(programs[rank]):
-            message = wanted[rank, programs[rank][position[rank]]]
+            action = programs[rank][position[rank]]
+            message = wanted[rank, action]
+            channel = message.source, message.target
+            sending = on_their_way.setdefault(channel, [])
             if rank == message.source:
-                on_its_way.add(message)
+                sending.append(message)
                 moved.append(message.target)
-            elif message not in on_its_way:
+            elif message not in sending:
                 break
+            else:
+                if sending[0] != message and channel not in crossed:
+                    crossed.add(channel)
+                    first = f"rank {message.source}, which sends {sending[0].send} first"
+                    yield rank, action, f"rank {rank} expects {action} from {first}"
+                sending.remove(message)
             position[rank] += 1
     for rank, (program, at) in enumerate(zip(programs, position, strict=True)):
         if at < len(program):

@@ -95,13 +95,8 @@ class Flight:
     def __init__(
         self, streams: Streams, exchange: Exchange, direction: str, ready: float, seconds: float | None
     ) -> None:
-        self.streams, self.name, self.direction, self.ready, self.seconds = (
-            streams,
-            exchange.name,
-            direction,
-            ready,
-            seconds,
-        )
+        self.streams, self.name, self.direction = streams, exchange.name, direction
+        self.ready, self.seconds = ready, seconds
         self.before = streams.last
         self.began = time.monotonic()
         self.arrived: float | None = None  # really

@@ -90,6 +90,8 @@ class ForkServer:
         read, write = os.pipe()
         try:
             answer = self._ask({"do": "fork"}, [theirs.fileno(), write])
+            if "error" in answer:
+                raise RankError(answer["error"])
         except BaseException:
             ours.close()
             os.close(read)
@@ -97,10 +99,6 @@ class ForkServer:
         finally:
             theirs.close()
             os.close(write)
-        if "error" in answer:
-            ours.close()
-            os.close(read)
-            raise RankError(answer["error"])
         assert self.process is not None
         return ForkedRank(answer["pid"], Connection(ours.detach()), read, self.process)
 

@@ -1,4 +1,4 @@
-"""Reference: the same in one process, and how far the pipeline's gradients or outputs are from it."""
+"""The same in one process, and how far the pipeline's gradients or outputs are from it."""
 
 from __future__ import annotations
 
@@ -57,13 +57,18 @@ def train_in_one_process(
             gradients = {
                 key: g for stage, module in enumerate(modules) for key, g in gradients_of(stage, module).items()
             }
-        for module in modules:
-            for segmented in outermost(module):
-                segmented.end_step()
-        for each in optimizers:
-            each.step()
-            each.zero_grad()
+        end_step(modules, optimizers)
     return losses, gradients
+
+
+def end_step(modules: Iterable[nn.Module], optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """What is to be done with the gradients of a step."""
+    for module in modules:
+        for segmented in outermost(module):
+            segmented.end_step()
+    for each in optimizers:
+        each.step()
+        each.zero_grad()
 
 
 @torch.no_grad()

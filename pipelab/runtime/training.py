@@ -17,7 +17,7 @@ from ..autograd.split_backward import SplitBackward
 from ..ir import Schedule
 from ..models import loss as cross_entropy
 from ..overlap.pace import sharpen_sleep
-from ..overlap.segmented import Segmented, outermost
+from ..overlap.segmented import Segmented
 from .executor import Executor
 from .grid import Grid
 from .job import Job, ReferenceCheck, Report, StepRecord
@@ -25,6 +25,7 @@ from .single_process import (
     Gradients,
     compare_inference,
     compare_training,
+    end_step,
     gradients_of,
     infer_in_one_process,
     make_optimizers,
@@ -71,12 +72,7 @@ def train(ctx: RankContext, job: Job) -> Report:
             continue
         if number == 0 and job.check:
             gradients = {key: g for stage, module in modules.items() for key, g in gradients_of(stage, module).items()}
-        for module in modules.values():
-            for segmented in outermost(module):
-                segmented.end_step()
-        for each in optimizers:
-            each.step()
-            each.zero_grad()
+        end_step(modules.values(), optimizers)
     for step in report.steps:
         step.outputs = {m: output.cpu() for m, output in step.outputs.items()}
     report.bytes_sent, report.early = executor.messages.bytes_sent, executor.early
