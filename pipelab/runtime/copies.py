@@ -1,8 +1,7 @@
-"""Copies: several ranks hold a copy of a stage, each sees some of the micro-batches, and they learn as one."""
+"""Several ranks hold a copy of a stage; each sees some of the micro-batches, and they learn as one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import sha256
 
 import torch
@@ -20,13 +19,18 @@ class Copies:
 
     All ranks make it at the same time, as they must make process groups together.
 
-    modules   stage -> the module that this rank holds
-    grid      of pipelines, in which this rank stands; each has copies of its own. None: there is one pipeline.
+    Parameters
+    ----------
+    placement : Placement
+        Of the stages.
+    modules : dict of int to nn.Module
+        Stage -> the module that this rank holds.
+    grid : Grid
+        Of pipelines, in which this rank stands; each has copies of its own.
     """
 
-    def __init__(self, placement: Placement, modules: dict[int, nn.Module], grid: Grid | None = None) -> None:
-        own: Sequence[int] = grid.pipeline if grid else range(placement.num_ranks)
-        columns: list[Sequence[int]] = [grid.column_of(column) for column in range(grid.columns)] if grid else [own]
+    def __init__(self, placement: Placement, modules: dict[int, nn.Module], grid: Grid) -> None:
+        columns = [grid.column_of(column) for column in range(grid.columns)]
         groups: dict[tuple[int, ...], dist.ProcessGroup] = {}
         self.shared: list[tuple[int, nn.Module, dist.ProcessGroup]] = []
         for stage in range(placement.num_stages):
@@ -37,7 +41,7 @@ class Copies:
                     if ranks not in groups:
                         groups[ranks] = dist.new_group(list(ranks))
                 if stage in modules:
-                    ranks = tuple(own[holder] for holder in holders)
+                    ranks = tuple(grid.pipeline[holder] for holder in holders)
                     self.shared.append((stage, modules[stage], groups[ranks]))
 
     def sum_gradients(self) -> None:
@@ -67,6 +71,24 @@ def sum_replicated_gradients(module: nn.Module, group: ExpertGroup | None) -> No
     """Sum over the group the gradients of what every rank has a copy of: all parameters but those that are spread.
 
     An expert stands on one rank, and has seen all ranks' tokens already.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With layers of experts in it, or without.
+    group : ExpertGroup or None
+        Over which they are spread; None: there is only this rank.
+
+    Examples
+    --------
+    >>> from pipelab.ranks import Ranks
+    >>> def summed(ctx):
+    ...     layer = nn.Linear(1, 1)
+    ...     layer(torch.ones(1, 1)).backward()
+    ...     sum_replicated_gradients(layer, ExpertGroup.of())
+    ...     return layer.weight.grad.item()
+    >>> Ranks(2).run(summed)
+    [2.0, 2.0]
     """
     if group is None or group.size == 1:
         return
