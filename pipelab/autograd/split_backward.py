@@ -139,7 +139,7 @@ class SplitBackward:
 
 
 class _Arrived:
-    """The gradients that arrived at a junction. Apart from it, for a node and its hooks must not own each other."""
+    """The gradients that arrived at a junction, kept apart from it: a node and its hooks must not own each other."""
 
     def __init__(self, split: SplitBackward) -> None:
         self.split = split
@@ -161,7 +161,7 @@ class _Arrived:
 
 
 class _Product:
-    """A linear layer. What it has for W is one product, dW = Xᵀ · dY, added to the gradient without a detour."""
+    """A linear layer. All it leaves to W is one product, dW = Xᵀ · dY, which is added to the gradient directly."""
 
     def __init__(self, split: SplitBackward, nodes: list[Any], linear: Linear) -> None:
         node, self.transposed = nodes[linear.node], linear.transposed

@@ -38,7 +38,7 @@ class ExpertGroup:
 
     @classmethod
     def of(cls, ranks: Sequence[int] | None = None) -> ExpertGroup:
-        """Made by all its ranks together; ranks outside needn't take part. None: of the whole world."""
+        """A group, made by all its ranks together; others need not take part. None: the whole world."""
         ranks = tuple(range(dist.get_world_size()) if ranks is None else ranks)
         here = dist.get_rank()
         if here not in ranks:

@@ -48,7 +48,7 @@ class Pace:
         self.segments: list[tuple[float, float]] = []  # see `follow`
 
     def received(self, asked: float, arrived: float) -> None:
-        """A receive that was asked for at one time was over at another."""
+        """Note when a receive was asked for, and when its message arrived."""
         if arrived - asked > _ALREADY_THERE:
             self.target = max(self.target, arrived)
 

@@ -68,7 +68,7 @@ class Exchange(NamedTuple):
         return Exchange(self.name, gradient, self.receive, self.send, self.group, segment=self.segment)
 
     def bare(self) -> Exchange:
-        """The same without its rows. Kept for a backward, they would keep their graph, and themselves, alive."""
+        """The same without its rows: kept for a backward, they would keep their graph, and themselves, alive."""
         return self._replace(tensor=self.tensor.new_empty((0, *self.tensor.shape[1:])), carry=())
 
     def start(self) -> tuple[Any, Tensor]:
@@ -82,7 +82,7 @@ class Exchange(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """That go to other ranks, or come from them, whichever is more."""
+        """How many bytes go to other ranks, or come from them, whichever is more."""
         own = dist.get_rank(self.group) if self.group is not None else 0
         away = (sum(rows) - rows[own] for rows in (self.send, self.receive))
         return max(away) * math.prod(self.tensor.shape[1:]) * self.tensor.element_size()
@@ -144,12 +144,12 @@ class Segmented(nn.Module):
             yield from outermost(child)
 
     def spread(self, group: ExpertGroup) -> None:
-        """Keep of the parameters that can be spread over a group what is this rank's: here, in the modules inside."""
+        """Keep only this rank's share of parameters that can be spread over a group: here, in the modules inside."""
         for child in self._inside():
             child.spread(group)
 
     def spread_parameters(self) -> Iterator[nn.Parameter]:
-        """Those that no other rank has: here, of the modules inside."""
+        """The parameters that no other rank has: here, of the modules inside."""
         for child in self._inside():
             yield from child.spread_parameters()
 

@@ -90,7 +90,7 @@ class Streams:
 
 
 class Flight:
-    """Rows on their way. ready: when, by the clock, they were; seconds: that they are to take, if it is prescribed."""
+    """Rows on their way. ready: when they were ready, by the clock; seconds: how long they take, if prescribed."""
 
     def __init__(
         self, streams: Streams, exchange: Exchange, direction: str, ready: float, seconds: float | None
@@ -121,7 +121,7 @@ class Flight:
         return self.came
 
     def _landed(self) -> float:
-        """When they have come, and all that were sent before them."""
+        """When these rows, and all that were sent before them, have come."""
         if self.end is not None:
             return self.end
         free = self.before._landed() if self.before else 0.0

@@ -35,7 +35,7 @@ class Findings(tuple[Finding, ...]):
 
     @property
     def table(self) -> Table:
-        """Of each finding whether it is fine, what it is about, what was found, and what to do."""
+        """Whether each finding is fine, what it is about, what was found, and what to do."""
         return Table(
             (_Mark("ok" if each.fine else "NO"), each.subject, "\n-> ".join(filter(None, (each.text, each.remedy))))
             for each in self

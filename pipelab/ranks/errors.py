@@ -1,4 +1,4 @@
-"""Errors: what can go wrong with ranks, in plain words."""
+"""What can go wrong with ranks, in plain words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass
 class RankState:
-    """Where a rank is.
+    """Where a rank is, and what it waits for.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class RankState:
 
 
 class RankError(RuntimeError):
-    """Ranks failed. Its kinds say how; the next run starts afresh.
+    """Ranks failed; the subclass says how. The next run starts afresh.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class _Stuck(RankError):
 
 
 class Deadlock(_Stuck):
-    """All ranks wait for each other: who for whom is in `states`, one RankState a rank.
+    """All ranks wait for each other; `states` says who waits for whom, one RankState per rank.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def portable(error: BaseException) -> bytes | None:
 
 
 def rebuilt(parts: bytes) -> BaseException:
-    """The exception, of the class that this process knows it by.
+    """The exception, as an instance of the class that this process knows.
 
     Unpickling an exception calls its class with its args. Where a constructor takes something else, that fails, or
     gives another message; so the args are set once more.

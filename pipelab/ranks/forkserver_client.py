@@ -40,7 +40,7 @@ class ForkServer:
         self.heard = b""  # of answers, and not yet read
 
     def ready(self, preload: Sequence[str] = ()) -> bool:
-        """Start the process if there is none, and wait until it has imported these modules. False: all was there."""
+        """Start the process if there is none, and have it import these modules. False if there was nothing to do."""
         with self.lock:
             started = self._ready()
             if missing := [module for module in preload if module not in self.preloaded]:

@@ -1,4 +1,4 @@
-"""Ranks: real processes for one experiment, started in a moment, watched from outside, gone afterwards."""
+"""Real processes for one experiment: started in a moment, watched from outside, gone afterwards."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def under_torchrun() -> bool:
 
 
 def run_here(size: int, device: str | None, threads: int, function: Callable[..., Any], arguments: tuple) -> list[Any]:
-    """Call the function in this process, one of those that torchrun started; the list of what it returns on each."""
+    """Call the function in this process, which torchrun started; return the list of all ranks' results."""
     import torch
     import torch.distributed as dist
 
@@ -40,7 +40,7 @@ def run_here(size: int, device: str | None, threads: int, function: Callable[...
 
 
 def _leave() -> None:
-    """Leave the group before the process ends: now and then its threads get a process aborted at its end."""
+    """Leave the group before the process ends: otherwise its threads now and then abort the process."""
     import torch.distributed as dist
 
     if dist.is_initialized():

@@ -1,4 +1,4 @@
-"""Worker: one rank's process: joins the group, runs the function, and answers the parent while it does."""
+"""One rank's process: it joins the group, runs the function, and answers the parent while it does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RankContext:
 
     @classmethod
     def joined(cls, local_rank: int) -> RankContext:
-        """This process's, which is in the default process group already."""
+        """The context of a process that is in the default process group already."""
         backend = dist.get_backend()
         device = torch.device("cuda", local_rank) if backend == "nccl" else torch.device("cpu")
         return cls(dist.get_rank(), dist.get_world_size(), device, backend, local_rank)

@@ -1,4 +1,4 @@
-"""Executor: one rank's part of a schedule, on real tensors. To each kind of instruction there is a method."""
+"""One rank's part of a schedule, on real tensors: for each kind of instruction there is a method."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class Executor:
         return self._loss(output, m) if stage == self.last else output
 
     def _loss(self, output: torch.Tensor, m: int) -> torch.Tensor:
-        """This micro-batch's share of the loss; of inference also keeps the output, and the loss may be none."""
+        """This micro-batch's share of the loss. Inference keeps the output, too, and may have no loss."""
         if not self.schedule.training:
             self.record.outputs[m] = output
         if not self.targets:

@@ -1,4 +1,4 @@
-"""Observers: what goes on beside a rank's program: telling where it is, keeping pace, counting memory, noting times."""
+"""What goes on beside a rank's program: telling where it is, keeping pace, counting memory, noting times."""
 
 from __future__ import annotations
 
@@ -109,8 +109,10 @@ class Pacing(Observer):
 
 
 class Device(Observer):
-    """Waits until a GPU has done what it was given. Of its streams only the current one: on others it may be receiving
-    what is sent after this computation."""
+    """Waits until a GPU has done what it was given.
+
+    Only on the current stream: on others it may be receiving what another rank sends after this computation only.
+    """
 
     def after(self, action: Action) -> None:
         if action.computes:

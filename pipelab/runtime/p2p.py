@@ -1,4 +1,4 @@
-"""Messages: one rank's sends and receives, asynchronous, receives posted ahead, shapes checked before they can harm."""
+"""One rank's messages: sends are asynchronous, receives posted ahead, shapes checked before they can do harm."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Messages:
     # -- receiving ---------------------------------------------------------------------------------------------------
 
     def receive(self, action: Action) -> torch.Tensor:
-        """Wait for a message. When it came is in `arrived`, of time.monotonic.
+        """Wait for a message. `arrived` then says when it came, in time.monotonic.
 
         The next receives are posted before the wait, not after it, where the rank has nothing better to do.
         """

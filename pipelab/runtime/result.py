@@ -1,4 +1,4 @@
-"""Result: Run, which holds what a real run showed, put together from what all ranks report."""
+"""What a real run showed, put together from what all ranks report."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def _output(reports: Sequence[Report], step: int) -> torch.Tensor:
 
 
 def _copies_equal(reports: Sequence[Report], columns: int) -> bool | None:
-    """Of each stage, in each column: other columns have other experts."""
+    """Are the copies of each stage equal, in each column? Other columns have other experts."""
     found: dict[tuple[int, int], set[str]] = {}
     for rank, report in enumerate(reports):
         for stage, fingerprint in report.fingerprints.items():

@@ -1,4 +1,4 @@
-"""run: Schedule + stages on real ranks -> Run, which holds the measured Timeline. What is asked for is checked here."""
+"""Schedule + stages on real ranks -> Run, which holds the measured Timeline. What is asked for is checked here."""
 
 from __future__ import annotations
 

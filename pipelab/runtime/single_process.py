@@ -100,8 +100,11 @@ def make_optimizers(modules: Sequence[nn.Module], optimizer: Optimizer) -> list[
 def compare_training(
     gradients: Gradients, expected: Gradients, losses: Sequence[float], expected_losses: Sequence[float]
 ) -> ReferenceCheck:
-    """Per parameter: largest difference / largest expected value, in which no parameter counts as smaller than a
-    thousandth of the whole model's largest gradient (a gradient that should vanish would have no scale of its own)."""
+    """Per parameter: largest difference / largest expected value.
+
+    No parameter's scale counts as less than a thousandth of the whole model's largest gradient: a gradient that should
+    vanish would have none of its own.
+    """
     least = max((float(g.abs().max()) for g in expected.values() if g.numel()), default=0.0) / 1000
     errors = {
         f"stage {stage}: {name}": _difference(gradients[stage, name], wanted, least)

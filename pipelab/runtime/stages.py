@@ -1,4 +1,4 @@
-"""Stages: what must hold for a list of them before it can be trained in a pipeline."""
+"""What must hold for a list of stages before it can be trained in a pipeline."""
 
 from __future__ import annotations
 

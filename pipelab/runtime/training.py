@@ -1,4 +1,4 @@
-"""Training: what one rank does in a run, from building its stages to the check against a single process."""
+"""What one rank does in a run, from building its stages to the check against a single process."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def default_optimizer(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
 
 
 def _one_number(loss: Loss) -> Loss:
-    """The same loss, refused where it is none."""
+    """The same loss; ValueError where it is not one number."""
 
     def checked(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         value = loss(output, target)
@@ -118,7 +118,7 @@ def _module(stages: Sequence[StageSource], stage: int, job: Job, device: torch.d
 def _warm(
     ctx: RankContext, row: int, modules: dict[int, nn.Module], batch: Batch, schedule: Schedule, rehearse: bool
 ) -> None:
-    """What only the first action would pay for: kernels' first calls, memory's first touch.
+    """Do now what the first action alone would pay for: kernels' first calls, memory's first touch.
 
     A user's module is not run outside the schedule: it might count its calls.
     """
