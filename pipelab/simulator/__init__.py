@@ -1,6 +1,8 @@
 """Schedule + Costs -> Timeline."""
 
 from .costs import Costs
+from .deepseek_segments import recorded_segments
 from .engine import simulate
+from .segment_order import place_segments
 
-__all__ = ["Costs", "simulate"]
+__all__ = ["Costs", "place_segments", "recorded_segments", "simulate"]

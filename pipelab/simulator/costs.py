@@ -12,7 +12,7 @@ from ..ir import Schedule, at_least
 from ..ir.action import OVERLAP
 from ..ir.numbers import divided, nonnegative, plain
 from ..timeline import Timeline
-from .recorded_segments import recorded_segments
+from .deepseek_segments import recorded_segments
 
 Cost = Any  # a number (int, float, Fraction), or a sequence of one per stage
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..profiler import Profile, load_profile
 from ..profiler.kernels import COMMUNICATION
-from ..simulator.recorded_segments import RecordedSegment
+from ..simulator.deepseek_segments import RecordedSegment
 from ..timeline import Intervals
 
 _ANNOTATION = re.compile(r"(attn|mlp|dispatch|combine)\(([FBW])\)")

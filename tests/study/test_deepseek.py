@@ -1,7 +1,7 @@
 """How DeepSeek's figures are distilled from a trace."""
 
 from pipelab import load_profile
-from pipelab.simulator.recorded_segments import recorded_segments
+from pipelab.simulator.deepseek_segments import recorded_segments
 from pipelab.study.deepseek import distil
 from tests.profiler.traces import Trace
 

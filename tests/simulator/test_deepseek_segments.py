@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelab import Costs
-from pipelab.simulator.recorded_segments import FILE, recorded_segments
+from pipelab.simulator.deepseek_segments import FILE, recorded_segments
 
 DATA = Path(__file__).parents[2] / "data"
 
