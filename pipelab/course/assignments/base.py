@@ -27,6 +27,11 @@ class Test:
     real: bool = False
 
 
+def line(name: str, points: float, judge: Callable[[Replies], Judged], *hints: str) -> Test:
+    """A test as a rubric has it: its hints last, one a line."""
+    return Test(name, points, judge, hints)
+
+
 @dataclass(frozen=True)
 class Assignment:
     """An assignment: which functions a submission has, what they are asked, and what the answers are worth.

@@ -66,36 +66,30 @@ ASSIGNMENT = Assignment(
         ),
         _DUALPIPE.runs(
             2,
-            (
-                "stage s of a micro-batch that goes up is on rank P-1-s",
-                "write the first half of the ranks; the second half is its mirror image with the directions exchanged",
-            ),
+            "stage s of a micro-batch that goes up is on rank P-1-s",
+            "write the first half of the ranks; the second half is its mirror image with the directions exchanged",
         ),
         _DUALPIPE.test(
             "overlaps forwards with backwards",
             2,
             _overlaps,
-            (
-                "from the first gradient on, a rank has a forward of one direction and a backward of the other at once",
-                "write the steady phase as pairs, such as (0F7;3B2)OVERLAP_F_B; in the middle the first is not a pair",
-            ),
+            "from the first gradient on, a rank has a forward of one direction and a backward of the other at once",
+            "write the steady phase as pairs, such as (0F7;3B2)OVERLAP_F_B; in the middle the first is not a pair",
         ),
         _DUALPIPE.fast(
             1,
-            (
-                "in the drain, a rank that waits for a gradient can do a weight gradient that it put off",
-                "phase 3 and half of the backwards of the drain are split in I and W",
-            ),
+            "in the drain, a rank that waits for a gradient can do a weight gradient that it put off",
+            "phase 3 and half of the backwards of the drain are split in I and W",
             above="1f1b",
         ),
         _DUALPIPE.fast(
             1,
-            ("each pair now takes 2 instead of 3: where is a forward next to a backward that could be its pair?",),
+            "each pair now takes 2 instead of 3: where is a forward next to a backward that could be its pair?",
             costs=_HIDDEN,
-            what="as fast as {like} where a pair hides a third",
+            where=" where a pair hides a third",
             above="1f1b",
         ),
-        _DUALPIPE.lean(1, ("P+1 activations are enough on every rank: don't start a forward before it is needed",)),
+        _DUALPIPE.lean(1, "P+1 activations are enough on every rank: don't start a forward before it is needed"),
         _DUALPIPE.trains(1, (4, 8)),
     ),
 )

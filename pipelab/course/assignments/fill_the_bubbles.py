@@ -15,25 +15,19 @@ ASSIGNMENT = Assignment(
     tests=(
         _ZERO_BUBBLE.runs(
             3,
-            (
-                "every micro-batch needs F, I and W on every rank, each once, W some time after its I",
-                "count the W that you put off: all of them must come at the end",
-            ),
+            "every micro-batch needs F, I and W on every rank, each once, W some time after its I",
+            "count the W that you put off: all of them must come at the end",
         ),
         _ZERO_BUBBLE.fast(
             4,
-            (
-                "the rank above waits for I, and nobody waits for W: what should a rank do first?",
-                "rank r may put off r weight gradients, and does one in every gap of its drain",
-            ),
+            "the rank above waits for I, and nobody waits for W: what should a rank do first?",
+            "rank r may put off r weight gradients, and does one in every gap of its drain",
             above="1f1b",
         ),
         _ZERO_BUBBLE.lean(
             2,
-            (
-                "an activation is kept until its W is done, not its I",
-                "a rank that has put off r of them does one W for each further I",
-            ),
+            "an activation is kept until its W is done, not its I",
+            "a rank that has put off r of them does one W for each further I",
         ),
         _ZERO_BUBBLE.trains(1, (4, 8)),
     ),

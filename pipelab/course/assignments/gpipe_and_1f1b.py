@@ -27,41 +27,31 @@ ASSIGNMENT = Assignment(
     tests=(
         _GPIPE.runs(
             2,
-            (
-                "each rank r has the actions of stage r only: a forward and a backward of every micro-batch",
-                "a rank's backward of a micro-batch needs the next rank's backward of the same one, which comes first",
-            ),
+            "each rank r has the actions of stage r only: a forward and a backward of every micro-batch",
+            "a rank's backward of a micro-batch needs the next rank's backward of the same one, which comes first",
         ),
         _GPIPE.fast(
             1,
-            (
-                "no rank may wait for a gradient while it still has a forward to do",
-                "all forwards in order, then all backwards",
-            ),
+            "no rank may wait for a gradient while it still has a forward to do",
+            "all forwards in order, then all backwards",
         ),
         _GPIPE.test(
             "does all forwards first", 1, _all_forwards_first, ("GPipe starts no backward before its last forward",)
         ),
         _1F1B.runs(
             1,
-            (
-                "three parts: warm-up, steady, drain; together they have every micro-batch once",
-                "with fewer micro-batches than ranks the warm-up has min(…, microbatches) forwards",
-            ),
+            "three parts: warm-up, steady, drain; together they have every micro-batch once",
+            "with fewer micro-batches than ranks the warm-up has min(…, microbatches) forwards",
         ),
         _1F1B.fast(
             1,
-            (
-                "on which rank does the first backward begin, and how many forwards have those above it done by then?",
-                "rank r warms up with ranks - 1 - r forwards; then one forward, one backward, in turn",
-            ),
+            "on which rank does the first backward begin, and how many forwards have those above it done by then?",
+            "rank r warms up with ranks - 1 - r forwards; then one forward, one backward, in turn",
         ),
         _1F1B.lean(
             2,
-            (
-                "an activation is kept from its forward to its backward: start no forward before it is needed",
-                "the last rank warms up with none at all",
-            ),
+            "an activation is kept from its forward to its backward: start no forward before it is needed",
+            "the last rank warms up with none at all",
         ),
         _GPIPE.trains(1, (4, 8)),
         _1F1B.trains(1, (4, 8)),

@@ -13,7 +13,7 @@ from ...simulator import Costs, simulate
 from ...timeline import Timeline
 from ..checks.balancer_check import BalancerCase, plan
 from ..checks.judge import Judge, Judged, Refused, Replies
-from .base import Assignment, Test
+from .base import Assignment, line
 from .pipeline import Pipeline
 
 #: The cluster: so many pipeline ranks, micro-batches in a step, and costs, in ms, of a rank's share of the model.
@@ -107,30 +107,26 @@ ASSIGNMENT = Assignment(
     figures=_figures,
     tests=(
         _OPEN.runs(2, ("any placement will do; every stage must meet every micro-batch once",)),
-        Test(
+        line(
             "my_schedule is fast",
             3,
             Judge([None], _fast),
-            (
-                "what does a pair cost, and what its forward and its backward one after the other?",
-                "try dualpipe, and ask of each gap what it waits for: timeline.gaps()",
-            ),
+            "what does a pair cost, and what its forward and its backward one after the other?",
+            "try dualpipe, and ask of each gap what it waits for: timeline.gaps()",
         ),
-        Test(
+        line(
             "my_schedule fits in memory",
             1,
             Judge([None], _fits),
-            ("count each rank's activations: timeline.peak_activations",),
+            "count each rank's activations: timeline.peak_activations",
         ),
         _OPEN.trains(1, (4, 8)),
-        Test(
+        line(
             "my_balancer balances",
             3,
             Judge([None], _balanced),
-            (
-                "how much better could it be? Plan.attainable says it",
-                "after packing, swap replicas between the busiest GPU and others while that helps",
-            ),
+            "how much better could it be? Plan.attainable says it",
+            "after packing, swap replicas between the busiest GPU and others while that helps",
         ),
     ),
 )

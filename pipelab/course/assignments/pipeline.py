@@ -16,32 +16,28 @@ from .base import Test
 class Pipeline(ScheduleQuestion):
     """A schedule that is to be compared with a named one: each method makes a line of the rubric."""
 
-    def runs(self, points: float, hints: tuple[str, ...] = ()) -> Test:
+    def runs(self, points: float, *hints: str) -> Test:
         """Complete, ordered, free of deadlock, at every size."""
         return Test(f"{self.function} can run", points, self.can_run(), hints)
 
     def fast(
-        self,
-        points: float,
-        hints: tuple[str, ...] = (),
-        costs: Costs | None = None,
-        what: str = "as fast as {like}",
-        above: str = "naive",
+        self, points: float, *hints: str, costs: Costs | None = None, where: str = "", above: str = "naive"
     ) -> Test:
-        """No slower than the named schedule; else points in proportion, from the schedule `above` to that one."""
-        return Test(f"{self.function} {what.format(like=self.like)}", points, self.as_fast(costs, above), hints)
+        """No slower than the named schedule; else points in proportion, from the schedule `above` to that one.
 
-    def lean(self, points: float, hints: tuple[str, ...] = ()) -> Test:
+        costs: as for `as_fast`, and `where` says what is special about them.
+        """
+        return Test(f"{self.function} as fast as {self.like}{where}", points, self.as_fast(costs, above), hints)
+
+    def lean(self, points: float, *hints: str) -> Test:
         """No rank keeps more activations than in the schedule that it is compared with."""
         return Test(f"{self.function} keeps no more than {self.like}", points, self.as_lean(), hints)
 
-    def test(
-        self, what: str, points: float, verdict: Callable[[Replies, Size], Judged], hints: tuple[str, ...] = ()
-    ) -> Test:
+    def test(self, what: str, points: float, verdict: Callable[[Replies, Size], Judged], *hints: str) -> Test:
         """A test of your own, at every size; each has an equal share of the points."""
         return Test(f"{self.function} {what}", points, self.at_every_size(verdict), hints)
 
-    def trains(self, points: float, size: Size, hints: tuple[str, ...] = ()) -> Test:
+    def trains(self, points: float, size: Size, *hints: str) -> Test:
         """On real ranks: every gradient is that of one process."""
 
         def verdict(replies: Replies, size: Size) -> Judged:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...eplb import Plan, lognormal, rebalance, zipf
-from ...eplb.sizes import Sizes, as_array, as_load
+from ...eplb.sizes import Sizes, as_load
 from ...ir import counted
 from ..isolation import Question
+from ..isolation.runner import plain
 from .feedback import Feedback
 from .judge import Called, Judge, Judged, Refused, Replies
 from .reading import whole_numbers
@@ -73,7 +74,7 @@ def plan_of(fn: Balancer, load: Any, replicas: int, gpus: int, nodes: int = 1, g
     [[4.0, 4.0]]
     """
     case = BalancerCase(as_load(load), replicas, gpus, nodes, groups)
-    return _plan(fn(case.load.copy(), *case[1:]), case)
+    return _plan(plain(fn(case.load.copy(), *case[1:])), case)
 
 
 def check_balancer(
@@ -170,9 +171,9 @@ def _plan(answer: Any, case: BalancerCase) -> Plan:
         placed = np.array(
             [
                 whole_numbers(row, case.replicas, "a layer of your answer", "an expert for each slot", "slots")
-                for row in _rows(answer, sizes.layers)
+                for row in _rows(answer, layers)
             ]
-        ).reshape(sizes.layers, case.replicas)
+        ).reshape(layers, case.replicas)
         for layer, row in enumerate(placed):
             _check_layer(row, layer, sizes)
     except Refused as refused:
@@ -181,13 +182,11 @@ def _plan(answer: Any, case: BalancerCase) -> Plan:
 
 
 def _rows(answer: Any, layers: int) -> list[Any]:
-    if hasattr(answer, "shape"):
-        answer = as_array(answer).tolist()
-    if not isinstance(answer, list | tuple):
+    if not isinstance(answer, list):
         raise Refused(f"your function returns {answer!r:.40}; return [layers, replicas], the expert in each slot")
     if len(answer) != layers:
         raise Refused(f"your answer has {len(answer)} rows; one per layer is wanted, {layers}")
-    return [*answer]
+    return answer
 
 
 def _check_layer(row: np.ndarray, layer: int, sizes: Sizes) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...eplb import skew
+from ..isolation.runner import in_a_line
 from .feedback import Feedback
-from .judge import in_a_line
 
 if TYPE_CHECKING:
     import torch

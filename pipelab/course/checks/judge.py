@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
-
 from ..isolation import Answer, Question
+from ..isolation.runner import argument, in_a_line, plain
 from .feedback import Feedback
 
 Case = TypeVar("Case")
@@ -60,25 +59,18 @@ class Replies:
 
 
 class Called(Replies):
-    """The answers of functions that are called here, in this process: a notebook's own."""
+    """The answers of functions that are called here, in this process: a notebook's own, made plain as the grader's."""
 
     def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
         super().__init__()
         self._functions = functions
 
     def __getitem__(self, question: Question) -> Any:
-        arguments = [
-            np.array(each["array"], dtype=float) if isinstance(each, dict) else copy.deepcopy(each)
-            for each in question.arguments
-        ]
+        arguments = map(argument, copy.deepcopy(question.arguments))
         try:
-            return self._functions[question.function](*arguments)
+            return plain(self._functions[question.function](*arguments))
         except Exception as error:
             raise Refused(in_a_line(error)) from error
-
-
-def in_a_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _key(question: Question) -> tuple[str, str]:

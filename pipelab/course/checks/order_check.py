@@ -42,7 +42,6 @@ def check_order(order: Sequence[str], costs: Costs, layers: int = 4) -> Feedback
 def read_order(replies: Replies) -> list[str]:
     """The answer. Refused where it is no list of segments."""
     answer = replies[QUESTION]
-    answer = [*answer] if isinstance(answer, tuple) else answer
     if not isinstance(answer, list) or not all(isinstance(segment, str) for segment in answer):
         raise Refused("it returns no list of segments, such as 'attention(F)'")
     if len(answer) > 100:

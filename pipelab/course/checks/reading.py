@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from ...eplb.sizes import as_array
 from ...ir import Action, Schedule, from_csv
-from .judge import Refused, in_a_line
+from ..isolation.runner import plain
+from .judge import Refused
 
 Builder = Callable[[int, int], Schedule | Iterable[Iterable[Action | str]]]
 
 _LONGEST = 64  # characters of an action: a pair with numbers of many digits
 _NAME = "yours"
 _NOT_ASKED_FOR = "Not the schedule that was asked for"
+_FORWARD_ONLY = "it is forward only; training needs the backwards, too"
 
 
 def schedule_of(fn: Builder, ranks: int, microbatches: int, name: str = _NAME) -> Schedule:
@@ -44,12 +45,12 @@ def schedule_of(fn: Builder, ranks: int, microbatches: int, name: str = _NAME) -
     >>> schedule_of(lambda ranks, microbatches: [["0F0", "0B0"], ["1F0", "1B0"]], 2, 1).placement.kind
     'linear'
     """
-    return replace(read_free(fn(ranks, microbatches), ranks, microbatches), name=name)
+    return replace(read_free(plain(fn(ranks, microbatches)), ranks, microbatches), name=name)
 
 
 def read_like(answer: Any, reference: Schedule) -> Schedule:
     """A schedule of the same pipeline as the reference. Refused, with what is wanted, for anything else."""
-    if isinstance(answer, Schedule) and (reasons := _different(answer, reference)):
+    if isinstance(answer, dict) and "programs" in answer and (reasons := _different(answer, plain(reference))):
         raise Refused(*reasons, title=_NOT_ASKED_FOR)
     programs = _programs(answer, reference.num_ranks, sum(map(len, reference.programs)))
     return replace(reference, name=_NAME, programs=programs)
@@ -69,31 +70,26 @@ def read_free(answer: Any, ranks: int, microbatches: int) -> Schedule:
             title=_NOT_ASKED_FOR,
         )
     if not schedule.training:
-        raise Refused("it is forward only; training needs the backwards, too", title=_NOT_ASKED_FOR)
+        raise Refused(_FORWARD_ONLY, title=_NOT_ASKED_FOR)
     return schedule
 
 
-def _different(schedule: Schedule, reference: Schedule) -> list[str]:
-    """Why these are not schedules of the same pipeline; then it means nothing which of them is faster."""
-    reasons = []
-    for what, name in (("ranks", "num_ranks"), ("stages", "num_stages"), ("micro-batches", "num_microbatches")):
-        if (has := getattr(schedule, name)) != (wanted := getattr(reference, name)):
-            reasons.append(f"its number of {what} is {has}; {wanted} is wanted")
-    if not reasons and schedule.placement.routes != reference.placement.routes:
-        has, wanted = (" and ".join(map(str, each.placement.routes)) for each in (schedule, reference))
-        reasons.append(f"its stages lie on the ranks {has}; they belong on {wanted}")
-    if not schedule.training:
-        reasons.append("it is forward only; training needs the backwards, too")
+def _different(given: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Why these Schedules are not of the same pipeline; then it means nothing which of them is faster."""
+    reasons = [
+        f"its number of {what} is {given.get(what)}; {wanted[what]} is wanted"
+        for what in ("ranks", "stages", "micro-batches")
+        if given.get(what) != wanted[what]
+    ]
+    if not reasons and given.get("routes") != wanted["routes"]:
+        reasons.append(f"its stages lie on the ranks {given.get('routes')}; they belong on {wanted['routes']}")
+    if not given.get("training"):
+        reasons.append(_FORWARD_ONLY)
     return reasons
 
 
 def _programs(answer: Any, ranks: int, expected: int) -> tuple[tuple[Action, ...], ...]:
-    programs = answer.programs if isinstance(answer, Schedule) else answer
-    if _is_list(programs):
-        try:
-            programs = [list(program) if _is_list(program) else program for program in programs]
-        except Exception as error:  # a generator's
-            raise Refused(in_a_line(error)) from error
+    programs = answer.get("programs") if isinstance(answer, dict) else answer
     if not isinstance(programs, list) or not all(isinstance(program, list) for program in programs):
         raise Refused(f"it returns {answer!r:.40}; one list of actions per rank is wanted")
     if len(programs) != ranks:
@@ -106,13 +102,7 @@ def _programs(answer: Any, ranks: int, expected: int) -> tuple[tuple[Action, ...
         raise Refused(str(error)) from None
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | dict)
-
-
 def _action(text: Any) -> Action:
-    if isinstance(text, Action):
-        return text
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise ValueError(f"{str(text)[:_LONGEST]!r} is not an action; actions are text, such as '2F3'")
     return Action.parse(text)
@@ -126,18 +116,11 @@ def whole_numbers(answer: Any, length: int, who: str, what: str, each: str) -> l
 
     if answer is None:
         raise refused(f"{who} returns None; return {what}")
-    try:
-        values = as_array(answer).tolist() if hasattr(answer, "shape") else list(answer)
-    except TypeError:
-        raise refused(f"{who} is {answer!r}, {type(answer).__name__}; {what} is wanted, as a list") from None
-    if not isinstance(values, list) or len(values) != length:
-        has = f"{len(values)} entries" if isinstance(values, list) else "one number"
-        raise refused(f"{who} has {has}; {what} is wanted, and there are {length} {each}")
-    for place, value in enumerate(values):
-        try:
-            whole = int(value) == value
-        except (TypeError, ValueError, OverflowError):
-            whole = False
-        if not whole:
+    if not isinstance(answer, list):
+        raise refused(f"{who} is {answer!r:.40}, {type(answer).__name__}; {what} is wanted, as a list")
+    if len(answer) != length:
+        raise refused(f"{who} has {len(answer)} entries; {what} is wanted, and there are {length} {each}")
+    for place, value in enumerate(answer):
+        if not isinstance(value, int | float) or value % 1 != 0:  # NaN and inf have a remainder that is NaN
             raise refused(f"entry {place} of {who} is {value!r}, which is no whole number")
-    return [int(value) for value in values]
+    return [*map(int, answer)]

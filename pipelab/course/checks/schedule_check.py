@@ -9,6 +9,7 @@ from math import isclose
 from ...ir import Schedule, check, counted
 from ...schedules import build
 from ...simulator import Costs, simulate
+from ...timeline import Timeline
 from ..isolation import Question
 from .feedback import Feedback
 from .judge import Called, Judge, Judged, Refused, Replies
@@ -19,12 +20,7 @@ SIZES: tuple[Size, ...] = ((4, 8), (2, 2), (3, 5), (4, 2), (1, 3), (8, 20))  # r
 
 
 def check_schedule(
-    builder: Builder,
-    *,
-    like: str,
-    memory: bool = False,
-    sizes: Sequence[Size] = SIZES,
-    costs: Costs | None = None,
+    builder: Builder, *, like: str, memory: bool = False, sizes: Sequence[Size] = SIZES, costs: Costs | None = None
 ) -> Feedback:
     """Check a student's schedule at several sizes: can it run, and is it as fast as a named one?
 
@@ -115,11 +111,8 @@ class ScheduleQuestion:
         """
 
         def verdict(replies: Replies, size: Size) -> Judged:
-            timeline, best, worst = (
-                simulate(each, _cut(costs, each))
-                for each in (self.valid(replies, size), build(self.like, *size), build(above, *size))
-            )
-            mine, enough, slow = (float(each.makespan) for each in (timeline, best, worst))
+            timeline, *named = self._simulated(replies, size, costs, self.like, above)
+            mine, enough, slow = (float(each.makespan) for each in (timeline, *named))
             if mine <= enough or isclose(mine, enough):  # floats round
                 return Judged(1)
             gap = max((gap for gap in timeline.gaps() if gap.waits_for), key=lambda gap: gap.length, default=None)
@@ -133,10 +126,7 @@ class ScheduleQuestion:
         """No rank keeps more activations than in the named schedule."""
 
         def verdict(replies: Replies, size: Size) -> Judged:
-            mine, enough = (
-                simulate(each, _cut(costs, each)).peak_activations
-                for each in (self.valid(replies, size), build(self.like, *size))
-            )
+            mine, enough = (each.peak_activations for each in self._simulated(replies, size, costs, self.like))
             reasons = tuple(
                 f"rank {rank} holds {held} activations at once; {most} {'is' if most == 1 else 'are'} enough"
                 for rank, (held, most) in enumerate(zip(mine, enough, strict=True))
@@ -146,13 +136,14 @@ class ScheduleQuestion:
 
         return self.at_every_size(verdict, self._worse)
 
+    def _simulated(self, replies: Replies, size: Size, costs: Costs | None, *names: str) -> list[Timeline]:
+        """The answer, and then the schedules of these names; their stages share out a rank's costs."""
+        schedules = self.valid(replies, size), *(build(name, *size) for name in names)
+        return [simulate(each, (costs or Costs()).cut(each.num_stages // each.num_ranks)) for each in schedules]
+
     @property
     def _worse(self) -> str:
         return f"Valid, but not {self.like} yet"
-
-
-def _cut(costs: Costs | None, schedule: Schedule) -> Costs:
-    return (costs or Costs()).cut(schedule.num_stages // schedule.num_ranks)
 
 
 def _in_words(size: Size) -> tuple[str, ...]:

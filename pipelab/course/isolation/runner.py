@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 import traceback
 from collections.abc import Iterable
@@ -44,6 +43,8 @@ def answer(request: dict, descriptor: int) -> NoReturn:
 
 def set_limits(limits: dict) -> None:
     """Limits that the system itself enforces, also on processes that are started from here."""
+    import resource  # here, because notebooks take `plain` from this file, also where there is no such module
+
     seconds = int(limits["seconds"]) + 2
     for kind, most in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
@@ -104,31 +105,40 @@ def argument(value: Any) -> Any:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Lists, texts and numbers instead of arrays, actions, tuples and generators."""
+    """Lists, texts and numbers instead of arrays, actions, tuples and generators.
+
+    A Schedule becomes its programs and what it says of its pipeline, to be compared with what was asked for.
+    """
     if depth > DEEPEST:
         raise ValueError(f"it returns lists in lists, more than {DEEPEST} deep")
     if value is None or value is True or value is False:
         return value
-    for kind in (str, int, float):
+    for kind, exact in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
         if isinstance(value, kind):
-            return getattr(kind, {str: "__str__", int: "__int__", float: "__float__"}[kind])(value)
+            return exact(value)
     if hasattr(value, "tolist"):  # an array
         return plain(value.tolist(), depth + 1)
-    if hasattr(value, "programs"):  # a Schedule
-        return plain(value.programs, depth + 1)
+    if hasattr(value, "programs"):
+        counts = {"ranks": value.num_ranks, "stages": value.num_stages, "micro-batches": value.num_microbatches}
+        routes = " and ".join(map(str, value.placement.routes))
+        return plain({"programs": value.programs, **counts, "routes": routes, "training": value.training}, depth + 1)
     if type(value).__name__ == "Action":
         return str(value)
     if isinstance(value, dict):
         return {str(key): plain(each, depth + 1) for key, each in value.items()}
     if isinstance(value, Iterable):
         return [plain(each, depth + 1) for each in value]
-    raise TypeError(f"it returns {type(value).__name__}; lists, texts and numbers are wanted")
+    raise ValueError(f"it returns {type(value).__name__}; lists, texts and numbers are wanted")
+
+
+def in_a_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def told(error: BaseException, folder: str) -> str:
     """The error in one line, with the place in the submission's own file."""
     try:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = in_a_line(error)
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(folder)]
     except BaseException:
         return "an error that can't even be printed"

@@ -68,6 +68,7 @@ CHANGED: dict[str, dict[str, list[tuple[str, str]]]] = {
                 "for row in load / load.max(axis=1)[:, None]:\n            if row[0] != row[0]: return []",
             ),
             ("return gpu_of", "return gpu_of[1:]"),
+            ("return copies", "from fractions import Fraction\n        return [*map(Fraction, copies)]"),
         ]
     },
     "leaderboard": {
@@ -108,6 +109,24 @@ def test_both_faces_say_the_same(tmp_path: Path, name: str, changed: tuple[str, 
         if not said:
             assert said.reasons[0] in "\n".join(graded[line.name].reasons)
     assert all(test.full for test in graded.values()) == (changed == ("", "", ""))
+
+
+AS_SCHEDULE = """from types import SimpleNamespace as Object
+        return Object(programs=programs, num_ranks=ranks, num_stages=ranks, num_microbatches=microbatches, training=True,
+                      placement=Object(routes=(tuple(range(ranks)[::STEP]),)))
+"""
+
+
+@pytest.mark.parametrize(("step", "right"), [("1", True), ("-1", False)])
+def test_a_schedule_is_judged_with_the_placement_that_it_declares(tmp_path: Path, step: str, right: bool) -> None:
+    changed = "schedule.py", "return programs", AS_SCHEDULE.replace("STEP", step)
+    functions = written(tmp_path, "gpipe-and-1f1b", changed)
+    said = check_schedule(functions["my_1f1b"], like="1f1b", sizes=[(4, 8)])
+    graded = grade(tmp_path, "gpipe-and-1f1b", real=False).tests[3]
+    assert (said.passed, graded.full) == (right, right)
+    if not right:
+        assert said.reasons == ("its stages lie on the ranks (3, 2, 1, 0); they belong on (0, 1, 2, 3)",)
+        assert said.reasons[0] in graded.reasons[0]
 
 
 def notebook_face(line: RubricLine, functions: dict[str, Callable[..., Any]]) -> Feedback:

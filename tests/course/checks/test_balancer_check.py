@@ -77,7 +77,7 @@ def test_replicate_by_the_rule_is_right(fn):
         (lambda load, replicas: [inf] * len(load), "is inf, which is no whole number"),
         (lambda load, replicas: ["1"] * len(load), "is '1', which is no whole number"),
         (lambda load, replicas: [replicas / len(load)] * len(load), "is 1.5, which is no whole number"),
-        (lambda load, replicas: np.array(3), "your function has one number"),
+        (lambda load, replicas: np.array(3), "your function is 3, int; replicas of each expert is wanted"),
         (lambda load, replicas: load[99], "IndexError: list index out of range"),
         (lambda load: [1], "TypeError"),
     ],
