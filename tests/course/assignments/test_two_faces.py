@@ -112,8 +112,9 @@ def test_both_faces_say_the_same(tmp_path: Path, name: str, changed: tuple[str, 
 
 
 AS_SCHEDULE = """from types import SimpleNamespace as Object
-        return Object(programs=programs, num_ranks=ranks, num_stages=ranks, num_microbatches=microbatches, training=True,
-                      placement=Object(routes=(tuple(range(ranks)[::STEP]),)))
+        placement = Object(routes=(tuple(range(ranks)[::STEP]),))
+        return Object(programs=programs, num_ranks=ranks, num_stages=ranks, num_microbatches=microbatches,
+                      training=True, placement=placement)
 """
 
 
