@@ -58,11 +58,9 @@ ASSIGNMENT = Assignment(
             "warms up from both ends",
             2,
             _warms_up,
-            (
-                "micro-batches 0 to M/2-1 enter on rank 0 and the others on the last rank; count the way to the middle",
-                "rank r of the first half does 2·(P/2-1-r) forwards from its own end, then r+1 from both in turn, and "
-                "then one from the far end for each gradient that comes in, P/2-1-r times",
-            ),
+            "micro-batches 0 to M/2-1 enter on rank 0 and the others on the last rank; count the way to the middle",
+            "rank r of the first half does 2·(P/2-1-r) forwards from its own end, then r+1 from both in turn, and "
+            "then one from the far end for each gradient that comes in, P/2-1-r times",
         ),
         _DUALPIPE.runs(
             2,

@@ -36,7 +36,7 @@ ASSIGNMENT = Assignment(
             "all forwards in order, then all backwards",
         ),
         _GPIPE.test(
-            "does all forwards first", 1, _all_forwards_first, ("GPipe starts no backward before its last forward",)
+            "does all forwards first", 1, _all_forwards_first, "GPipe starts no backward before its last forward"
         ),
         _1F1B.runs(
             1,

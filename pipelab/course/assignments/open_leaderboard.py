@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
+from statistics import fmean
 
-from ...eplb import lognormal, zipf
+from ...eplb import Plan, lognormal, zipf
 from ...ir import Schedule
 from ...schedules import build
 from ...simulator import Costs, simulate
@@ -64,17 +66,14 @@ def _fits(replies: Replies, _: None) -> Judged:
     return Judged(kept <= most, () if kept <= most else (said,))
 
 
-def _balancedness(replies: Replies) -> float:
-    return sum(float(plan(replies, case).balancedness.mean()) for case in LOADS) / len(LOADS)
+def _balancedness(plan_for: Callable[[BalancerCase], Plan]) -> float:
+    return fmean(float(plan_for(case).balancedness.mean()) for case in LOADS)
 
 
 def _balanced(replies: Replies, _: None) -> Judged:
     """No points for a plan that ignores the loads, all of them for the refined policy's balance."""
-    mine = _balancedness(replies)
-    without, greedy, best = (
-        sum(float(each.balancedness.mean()) for each in plans) / len(LOADS)
-        for plans in zip(*((case.untouched(), case.by("greedy"), case.by("refined")) for case in LOADS), strict=True)
-    )
+    mine, without = _balancedness(partial(plan, replies)), _balancedness(BalancerCase.untouched)
+    greedy, best = (_balancedness(partial(BalancerCase.by, policy=policy)) for policy in ("greedy", "refined"))
     said = f"balancedness {mine:.4f}; greedy {greedy:.4f}, refined {best:.4f}"
     return Judged(1 if mine >= best - 1e-9 else (mine - without) / (best - without), (said,))
 
@@ -89,7 +88,7 @@ def _figures(replies: Replies) -> Mapping[str, float]:
         found["bubble, % ↓"] = 100 * float(timeline.bubble_fraction)
         found["activations ↓"] = float(peak(schedule))
     with suppress(Refused):
-        found["balancedness"] = _balancedness(replies)
+        found["balancedness"] = _balancedness(partial(plan, replies))
     return found
 
 
@@ -106,7 +105,7 @@ ASSIGNMENT = Assignment(
     pipelab=True,
     figures=_figures,
     tests=(
-        _OPEN.runs(2, ("any placement will do; every stage must meet every micro-batch once",)),
+        _OPEN.runs(2, "any placement will do; every stage must meet every micro-batch once"),
         line(
             "my_schedule is fast",
             3,

@@ -18,6 +18,9 @@ from .reading import whole_numbers
 
 Balancer = Callable[[np.ndarray, int, int, int, int], Any]
 _INVALID = "No valid plan yet"
+# load, replicas, GPUs
+_SMALL = (([3, 1], 2, 2), ([3, 1], 4, 2), ([0, 0, 0], 4, 2), ([0, 7, 0], 4, 2), ([2, 2, 2], 6, 3), ([5, 1, 1, 1], 8, 4),
+          ([4, 2], 2, 1))  # fmt: skip
 
 
 class BalancerCase(NamedTuple):
@@ -28,6 +31,11 @@ class BalancerCase(NamedTuple):
     gpus: int
     nodes: int = 1
     groups: int = 1
+
+    @property
+    def sizes(self) -> Sizes:
+        layers, experts = self.load.shape
+        return Sizes(layers, experts, *self[1:])
 
     @property
     def question(self) -> Question:
@@ -118,20 +126,10 @@ def check_balancer(
 
 def stumbling_cases(like: BalancerCase) -> list[BalancerCase]:
     """Loads on which a balancer may stumble: small ones if groups play no part, then some of the same sizes."""
-    experts, small = like.load.shape[1], list[BalancerCase]()
-    if Sizes(len(like.load), experts, *like[1:]).parts == 1:
-        rows = (
-            ([3, 1], 2, 2),
-            ([3, 1], 4, 2),
-            ([0, 0, 0], 4, 2),
-            ([0, 7, 0], 4, 2),
-            ([2, 2, 2], 6, 3),
-            ([5, 1, 1, 1], 8, 4),
-        )
-        for row, replicas, gpus in (*rows, ([4, 2], 2, 1)):
-            small.append(BalancerCase(np.array([row], dtype=float), replicas, gpus))
-    same = np.zeros(experts), np.eye(experts)[0], np.ones(experts)
-    return small + [like._replace(load=row[None]) for row in same]
+    experts = like.load.shape[1]
+    small = [BalancerCase(np.array([row], dtype=float), replicas, gpus) for row, replicas, gpus in _SMALL]
+    same = [like._replace(load=row[None]) for row in (np.zeros(experts), np.eye(experts)[0], np.ones(experts))]
+    return same if like.sizes.parts > 1 else small + same
 
 
 def valid_plans(cases: Sequence[BalancerCase]) -> Judge[BalancerCase]:
@@ -165,42 +163,28 @@ def plan(replies: Replies, case: BalancerCase) -> Plan:
 
 
 def _plan(answer: Any, case: BalancerCase) -> Plan:
-    layers, experts = case.load.shape
-    sizes = Sizes(layers, experts, *case[1:])
+    sizes = case.sizes
     try:
-        placed = np.array(
-            [
-                whole_numbers(row, case.replicas, "a layer of your answer", "an expert for each slot", "slots")
-                for row in _rows(answer, layers)
-            ]
-        ).reshape(layers, case.replicas)
+        if not isinstance(answer, list):
+            raise Refused(f"your function returns {answer!r:.40}; return [layers, replicas], the expert in each slot")
+        if len(answer) != sizes.layers:
+            raise Refused(f"your answer has {len(answer)} rows; one per layer is wanted, {sizes.layers}")
+        words = "a layer of your answer", "an expert for each slot", "slots"
+        placed = [whole_numbers(row, sizes.replicas, *words) for row in answer]
         for layer, row in enumerate(placed):
             _check_layer(row, layer, sizes)
     except Refused as refused:
         raise Refused(*refused.reasons, title=_INVALID) from None
-    return Plan.from_map(placed, *case[:1], *case[2:], "yours")
+    return Plan.from_map(np.array(placed, dtype=int).reshape(-1, sizes.replicas), *case[:1], *case[2:], "yours")
 
 
-def _rows(answer: Any, layers: int) -> list[Any]:
-    if not isinstance(answer, list):
-        raise Refused(f"your function returns {answer!r:.40}; return [layers, replicas], the expert in each slot")
-    if len(answer) != layers:
-        raise Refused(f"your answer has {len(answer)} rows; one per layer is wanted, {layers}")
-    return answer
-
-
-def _check_layer(row: np.ndarray, layer: int, sizes: Sizes) -> None:
-    if beyond := [each for each in row.tolist() if not 0 <= each < sizes.experts]:
+def _check_layer(row: list[int], layer: int, sizes: Sizes) -> None:
+    if beyond := [each for each in row if not 0 <= each < sizes.experts]:
         raise Refused(f"layer {layer} has expert {beyond[0]}; experts are 0 to {sizes.experts - 1}")
-    if lost := sorted({*range(sizes.experts)} - {*row.tolist()}):
+    if lost := sorted({*range(sizes.experts)} - {*row}):
         raise Refused(f"layer {layer} has no replica of expert {lost[0]} ({len(lost)} such): its tokens are lost")
-    if sizes.parts > 1:
-        _check_groups(row, layer, sizes)
-
-
-def _check_groups(row: np.ndarray, layer: int, sizes: Sizes) -> None:
     node_of: dict[int, int] = {}
-    for slot, expert in enumerate(row.tolist()):
+    for slot, expert in enumerate(row if sizes.parts > 1 else ()):
         group, node = expert // (sizes.experts // sizes.groups), slot // (sizes.replicas // sizes.nodes)
         if node_of.setdefault(group, node) != node:
             raise Refused(

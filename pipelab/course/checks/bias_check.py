@@ -10,15 +10,14 @@ from ..isolation.runner import in_a_line
 from .feedback import Feedback
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-
-    from ...moe import Router
 
 Update = Callable[["Tensor", "Tensor"], "Tensor"]
 
 _STEPS, _LAST = 200, 40  # of the real router; of these the loads are added up
 _EVEN = 1.15  # the skew that is wanted then
+_MUST = {-1: "fall", 0: "stay", 1: "rise"}
+_DOES = {-1: "falls", 0: "stays the same", 1: "rises"}
 
 
 def check_bias(update: Update) -> Feedback:
@@ -44,8 +43,7 @@ def check_bias(update: Update) -> Feedback:
     load = torch.tensor([9, 1, 5, 5])
     try:
         for bias in (torch.zeros(4), torch.tensor([0.5, -0.5, 0.25, 0.0])):
-            given = bias.clone()
-            after = update(given, load.clone())
+            after = update(bias.clone(), load.clone())
             if problem := _no_bias(after, 4):
                 return Feedback(False, "Not a bias yet", (problem,))
             if reasons := _against(bias, after, load):
@@ -54,12 +52,11 @@ def check_bias(update: Update) -> Feedback:
     except Exception as error:
         return Feedback(False, "Your function fails", (in_a_line(error),))
     figures = f"a real router's busiest expert over the mean, after {_STEPS} steps: {reached:.2f}"
-    if not reached < _EVEN:
-        advice = (
-            f"without any bias it is {alone:.2f}; {_EVEN} or less is wanted. Are your steps too small, or too large?"
-        )
-        return Feedback(False, "The right direction, but the loads do not get even", (figures, advice))
-    return Feedback(True, "Right: the loads get even", (f"{figures}; without any bias it is {alone:.2f}",))
+    without = f"without any bias it is {alone:.2f}"
+    if reached < _EVEN:
+        return Feedback(True, "Right: the loads get even", (f"{figures}; {without}",))
+    advice = f"{without}; {_EVEN} or less is wanted. Are your steps too small, or too large?"
+    return Feedback(False, "The right direction, but the loads do not get even", (figures, advice))
 
 
 def _no_bias(after: object, experts: int) -> str:
@@ -75,16 +72,18 @@ def _no_bias(after: object, experts: int) -> str:
 
 
 def _against(before: Tensor, after: Tensor, load: Tensor) -> list[str]:
-    mean, reasons = load.float().mean(), []
-    for expert, (old, new, chosen) in enumerate(zip(before.tolist(), after.tolist(), load.tolist(), strict=True)):
-        wanted, moved = float(mean - chosen), new - old
-        if (wanted > 0) - (wanted < 0) != (moved > 1e-9) - (moved < -1e-9):
-            must = "fall" if wanted < 0 else "rise" if wanted > 0 else "stay"
-            does = "falls" if moved < -1e-9 else "rises" if moved > 1e-9 else "stays the same"
-            start = f" from {old:g}" if old else ""
-            reasons.append(f"expert {expert} was chosen {chosen} times, the mean is {mean:g}: its bias must {must}"
-                           f"{start}, and it {does}")  # fmt: skip
-    return reasons
+    """The experts whose bias does not move as their loads ask for."""
+    mean = load.float().mean()
+    return [
+        f"expert {expert} was chosen {load[expert]} times, the mean is {mean:g}: its bias must {_MUST[wanted]}"
+        f"{f' from {old:g}' if (old := float(before[expert])) else ''}, and it {_DOES[moved]}"
+        for expert, (wanted, moved) in enumerate(zip(_signs(mean - load), _signs(after - before), strict=True))
+        if wanted != moved
+    ]
+
+
+def _signs(values: Tensor) -> list[int]:
+    return ((values > 1e-9).int() - (values < -1e-9).int()).tolist()
 
 
 def _steered(update: Update) -> float:
@@ -94,25 +93,18 @@ def _steered(update: Update) -> float:
     from ...moe import Router
 
     threads, generator = torch.get_num_threads(), torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
-        router = Router(16, num_experts=8, top_k=2, score="sigmoid", balance="bias")
     torch.set_num_threads(1)  # so little work takes longer with more, on a busy machine much longer
     try:
-        with torch.no_grad():
-            return _drive(router, update, generator)
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            router = Router(16, num_experts=8, top_k=2, score="sigmoid", balance="bias")
+            router.linear.weight.copy_(0.25 * torch.randn(8, 16, generator=generator))
+            towards = 0.7 * torch.randn(16, generator=generator)  # what all tokens have in common
+            total = torch.zeros(8, dtype=torch.int64)
+            for step in range(_STEPS):
+                tokens = torch.randn(256, 16, generator=generator) + towards
+                load = router(tokens).experts.flatten().bincount(minlength=8)
+                router.bias.copy_(update(router.bias.clone(), load))
+                total += load if step >= _STEPS - _LAST else 0
+        return float(skew(total))
     finally:
         torch.set_num_threads(threads)
-
-
-def _drive(router: Router, update: Update, generator: torch.Generator) -> float:
-    import torch
-
-    router.linear.weight.copy_(0.25 * torch.randn(8, 16, generator=generator))
-    towards = 0.7 * torch.randn(16, generator=generator)  # what all tokens have in common
-    total = torch.zeros(8, dtype=torch.int64)
-    for step in range(_STEPS):
-        tokens = torch.randn(256, 16, generator=generator) + towards
-        load = router(tokens).experts.flatten().bincount(minlength=8)
-        router.bias.copy_(update(router.bias.clone(), load))
-        total += load if step >= _STEPS - _LAST else 0
-    return float(skew(total))

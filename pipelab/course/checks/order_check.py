@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import isclose
 
 from ...simulator import Costs
@@ -86,7 +87,7 @@ class Machine:
             return Judged(1, (f"it takes {takes:g}; {figures}",))
         reasons = [f"it takes {takes:g}; the best order takes {self.best:g}", figures]
         computed = [segment for segment in placed if segment.stream == COMPUTE]
-        waits = [(after.start - before.end, after) for before, after in zip(computed, computed[1:], strict=False)]
+        waits = [(after.start - before.end, after) for before, after in pairwise(computed)]
         wait, late = max(waits, key=lambda pair: pair[0])
         if wait > 0:
             name = f"{late.name}({late.direction})"

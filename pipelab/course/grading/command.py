@@ -44,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def do_grade(options: argparse.Namespace) -> int:
     """0 once everything is graded, whatever the points."""
     wanted = assignment(options.assignment)
-    limits = None if options.seconds is None else replace(wanted.limits, seconds=_positive(options.seconds))
+    limits = wanted.limits
+    if options.seconds is not None:
+        if not 0 < options.seconds < 3600:
+            raise ValueError(f"--seconds must be above 0 and below 3600; got {options.seconds:g}")
+        limits = replace(limits, seconds=options.seconds)
     if not options.submission.exists():
         raise ValueError(f"{options.submission} is not there")
     with contextlib.redirect_stdout(sys.stderr):  # what ranks print is not what this command prints
@@ -62,7 +66,7 @@ def do_grade(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(options: argparse.Namespace, wanted: Assignment, limits: Limits | None) -> list[GradedSubmission]:
+def _folder(options: argparse.Namespace, wanted: Assignment, limits: Limits) -> list[GradedSubmission]:
     if not options.out:
         raise ValueError("a folder of submissions needs --out FOLDER for their results")
     if options.out.is_file():
@@ -99,9 +103,3 @@ def _print(options: argparse.Namespace, all_graded: list[GradedSubmission], sing
             board.add_grade(each)
         if not options.json:
             print(board)
-
-
-def _positive(seconds: float) -> float:
-    if not 0 < seconds < 3600:
-        raise ValueError(f"--seconds must be above 0 and below 3600; got {seconds:g}")
-    return seconds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from ...ir import from_csv
@@ -62,16 +61,15 @@ def grade(
     wanted = named(assignment) if isinstance(assignment, str) else assignment
     if hints not in (0, 1, 2):
         raise ValueError(f"hints are of level 0, 1 or 2; got {hints!r}")
-    handed = Submission.at(submission, wanted)
-    answers = _answers(handed, wanted, limits)
+    found = Submission.at(submission, wanted)
+    answers = _answers(found, wanted, limits)
     replies = Replies(wanted.questions, answers.answers)
-    tests = [test for test in wanted.tests if real or not test.real]
     return GradedSubmission(
-        name=name or handed.name,
+        name=name or found.name,
         assignment=wanted.name,
         title=wanted.title,
         version=wanted.version,
-        tests=tuple(_scored(test, replies, answers.foul, hints) for test in tests),
+        tests=tuple(_scored(test, replies, answers.foul, hints) for test in wanted.tests if real or not test.real),
         foul=answers.foul,
         printed=answers.printed,
         figures={} if answers.foul or not wanted.figures else wanted.figures(replies),
@@ -116,12 +114,11 @@ def _scored(test: Test, replies: Replies, foul: str, hints: int) -> ScoredTest:
     )
 
 
-def _answers(handed: Submission, wanted: Assignment, limits: Limits | None) -> Answers:
-    tables = {name: file for name, file in handed.files.items() if name.endswith(".csv")} if wanted.table else {}
-    code = [name for name in wanted.files if name in handed.files]
-    if code or not tables:
-        return ask(handed.files, wanted.questions, limits or wanted.limits, wanted.pipelab)
-    return _from_tables(tables, wanted)
+def _answers(found: Submission, wanted: Assignment, limits: Limits | None) -> Answers:
+    tables = {name: file for name, file in found.files.items() if name.endswith(".csv")}
+    if wanted.table and tables and not wanted.files.keys() & found.files.keys():
+        return _from_tables(tables, wanted)
+    return ask(found.files, wanted.questions, limits or wanted.limits, wanted.pipelab)
 
 
 def _from_tables(tables: dict[str, Path], wanted: Assignment) -> Answers:
@@ -143,4 +140,4 @@ def _from_tables(tables: dict[str, Path], wanted: Assignment) -> Answers:
         sizes = " and ".join(f"{ranks} ranks and {microbatches} micro-batches" for ranks, microbatches in found)
         return Answer(error="; ".join(problems) or f"the table is for {sizes} only")
 
-    return replace(Answers(()), answers=tuple(map(answer, wanted.questions)))
+    return Answers(tuple(map(answer, wanted.questions)))

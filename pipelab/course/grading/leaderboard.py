@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,11 @@ class Leaderboard:
         for figure, value in figures.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{figure} must be a finite number; got {value!r}")
-        line = json.dumps({"name": str(name), "figures": dict(figures)}, ensure_ascii=False).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
+        line = json.dumps({"name": str(name), "figures": dict(figures)}, ensure_ascii=False)
+        with open(self.path, "a", encoding="utf-8") as file:  # written when it is closed, which ends the lock
             if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            while line:
-                line = line[os.write(descriptor, line) :]
-        finally:
-            os.close(descriptor)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(line + "\n")
 
     def add_grade(self, graded: GradedSubmission) -> bool:
         """Append the figures of a graded submission; False where it has none."""
@@ -74,31 +70,20 @@ class Leaderboard:
     def entries(self) -> list[dict[str, Any]]:
         """Best first: each name's best entry. Those without the figure come last."""
         by = self.by
-        worst = math.inf if by.endswith("↓") else -math.inf
         sign = 1 if by.endswith("↓") else -1
-
-        def key(entry: dict[str, Any]) -> float:
-            return sign * entry["figures"].get(by, worst)
-
         best: dict[str, dict[str, Any]] = {}
-        for entry in self._read():
-            if entry["name"] not in best or key(entry) < key(best[entry["name"]]):
-                best[entry["name"]] = entry
-        return sorted(best.values(), key=key)
+        for entry in sorted(self._read(), key=lambda entry: sign * entry["figures"].get(by, sign * math.inf)):
+            best.setdefault(entry["name"], entry)
+        return [*best.values()]
 
     def _read(self) -> list[dict[str, Any]]:
         """All entries, in the order of adding; a line that is none is passed over."""
         found = []
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
-            try:
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
                 entry = json.loads(line)
-                entry = {
-                    "name": str(entry["name"]),
-                    "figures": {str(key): float(value) for key, value in entry["figures"].items()},
-                }
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue
-            found.append(entry)
+                figures = {str(key): float(value) for key, value in entry["figures"].items()}
+                found.append({"name": str(entry["name"]), "figures": figures})
         return found
 
     def table(self) -> Table[list[Any]]:

@@ -213,7 +213,5 @@ class GradedSubmission:
 
 def _broken(line: str, columns: int) -> list[str]:
     """Into lines that stand below one another, as a terminal's own breaks do not."""
-    if len(line) <= columns:
-        return [line]
-    start = "    - " if line.startswith("    - ") else "  "
-    return textwrap.wrap(line, max(columns, 20), subsequent_indent=" " * len(start), break_long_words=False)
+    indent = " " * (6 if line.startswith("    - ") else 2)
+    return textwrap.wrap(line, max(columns, 20), subsequent_indent=indent, break_long_words=False)

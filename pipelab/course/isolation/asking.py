@@ -78,8 +78,7 @@ def ask(
         }
         verdict = _watched(request, limits.seconds + _GRACE)
         foul = foul_of(verdict, limits) or _touched(folder, files)
-        said = _parsed(verdict.get("answers", ""))
-        said = said[: len(questions)]
+        said = _parsed(verdict.get("answers", ""))[: len(questions)]
         missing = Answer(error=why_unanswered(verdict, limits))
         answers = (*said, *[missing] * (len(questions) - len(said)))
         return Answers(answers, foul, verdict.get("printed", ""), verdict.get("seconds", 0.0))
@@ -124,11 +123,10 @@ def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
             _sweep(mark)
         process.wait()
         process.stdout.close()
-    try:
-        verdict = json.loads(said)
-    except ValueError:
-        return {}
-    return verdict if isinstance(verdict, dict) else {}
+    with contextlib.suppress(ValueError):
+        if isinstance(verdict := json.loads(said), dict):
+            return verdict
+    return {}
 
 
 def _sweep(mark: str) -> None:
@@ -158,7 +156,7 @@ def _parsed(text: str) -> list[Answer]:
     answers = []
     for line in text.split("\n")[:-1]:
         try:
-            said = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+            said = json.loads(line, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict) or {*said} not in ({"value"}, {"error"}):
@@ -167,17 +165,14 @@ def _parsed(text: str) -> list[Answer]:
     return answers
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no number")
-
-
 def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text)
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder, also where the code made it unreadable."""
+    """Remove the folder, also where the code made it unreadable. (tempfile's own cleanup trips over links.)"""
     shutil.rmtree(folder, ignore_errors=True)
     locked = [str(folder)] if folder.exists() else []
     while locked:

@@ -113,9 +113,9 @@ def plain(value: Any, depth: int = 0) -> Any:
         raise ValueError(f"it returns lists in lists, more than {DEEPEST} deep")
     if value is None or value is True or value is False:
         return value
-    for kind, exact in ((str, str.__str__), (int, int.__int__), (float, float.__float__)):
+    for kind in (str, int, float):
         if isinstance(value, kind):
-            return exact(value)
+            return getattr(kind, f"__{kind.__name__}__")(value)  # of a subclass, the value alone
     if hasattr(value, "tolist"):  # an array
         return plain(value.tolist(), depth + 1)
     if hasattr(value, "programs"):

@@ -76,19 +76,25 @@ def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
     most = {printed: limits["printed_bytes"], answers: limits["answer_bytes"]}
     names = {printed: "printed", answers: "answered"}
     began = looked = time.monotonic()
-    status = beyond = None
+    status: int | None = None
+    beyond: str | None = None
     sources = [INPUT, printed, answers]
+
+    def take(descriptor: int) -> bool:
+        """Read some of what it wrote; False at the end, or where it wrote too much."""
+        nonlocal beyond
+        data = os.read(descriptor, 1 << 16)
+        read[descriptor] += data
+        if too_much := len(read[descriptor]) > most[descriptor]:
+            beyond = beyond or names[descriptor]
+        return bool(data) and not too_much
+
     while status is None and beyond is None:
         for descriptor in select.select(sources, [], [], TICK)[0]:
-            data = os.read(descriptor, 1 << 16)
             if descriptor == INPUT:
                 beyond = "alone"  # nobody waits for the verdict any more
-            elif not data:
+            elif not take(descriptor):
                 sources.remove(descriptor)
-            else:
-                read[descriptor] += data
-                if len(read[descriptor]) > most[descriptor]:
-                    beyond = names[descriptor]
         status = reap(pid)
         now = time.monotonic()
         if status is None and now - began > limits["seconds"]:
@@ -102,13 +108,11 @@ def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
                 beyond = beyond or "memory"
     left = [each for each in descendants() if each != pid]
     end_all(pid)
-    for descriptor, so_far in read.items():  # what it wrote just before its end
+    for descriptor in read:  # what it wrote just before its end
         os.set_blocking(descriptor, False)
         with contextlib.suppress(BlockingIOError):
-            while len(so_far) <= most[descriptor] and (data := os.read(descriptor, 1 << 16)):
-                so_far += data
-        if len(so_far) > most[descriptor]:
-            beyond = beyond or names[descriptor]
+            while take(descriptor):
+                pass
     return {
         "status": status,
         "beyond": beyond,
