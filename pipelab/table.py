@@ -1,4 +1,4 @@
-"""Table: rows of values that show themselves as aligned text, HTML or Markdown."""
+"""Table: rows of values that show themselves as aligned text, HTML or Markdown; and results that show one."""
 
 from __future__ import annotations
 
@@ -164,6 +164,20 @@ class Table(Generic[R]):
         lines = [f"| {' | '.join(row)} |" for row in ([*map(_escaped, self.columns)], rules, *rows)]
         title = [f"**{_escaped(self.title)}**", ""] if self.title else []
         return "\n".join([*title, *lines, *(f"\n{_escaped(note)}" for note in self.notes)])
+
+
+class ShownAsTable:
+    """A base of results that have a `table`, and show themselves as it: printed, and in a notebook."""
+
+    @property
+    def table(self) -> Table[Any]:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
 
 def _cells(rows: Sequence[Any], columns: Any) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from ..table import Table
+from ..table import ShownAsTable, Table
 from .sizes import Sizes, as_array, as_load
 from .solver.bound import lower_bound
-from .solver.packing import counts, logical_to_physical, ranks, take
+from .solver.packing import counts, maps, take
 
 _SHOWN = 8  # layers in the printed table
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Plan(ShownAsTable):
     """Where every replica of every expert is, and the loads by which this is judged. It shows itself as a table.
 
     The three maps are those of deepseek-ai/EPLB. An expert's tokens go to its replicas by rank, so all senders that
@@ -78,10 +78,10 @@ class Plan:
         wrong = placed[(placed < 0) | (placed >= sizes.experts)]
         if wrong.size:
             raise ValueError(f"experts are 0 to {sizes.experts - 1}; physical_to_logical has {wrong[0]}")
-        count = counts(placed, sizes.experts)
+        placed, slots, count = maps(placed, sizes.experts)
         for layer, expert in np.argwhere(count == 0):
             raise ValueError(f"every expert needs a replica; expert {expert} of layer {layer} has none")
-        return cls(placed, logical_to_physical(placed, ranks(placed, count), count), count, load, sizes, policy)
+        return cls(placed, slots, count, load, sizes, policy)
 
     def under(self, load: Any) -> Plan:
         """The same placement judged by other loads, such as those of the next window.
@@ -134,10 +134,8 @@ class Plan:
     @cached_property
     def _held(self) -> np.ndarray:
         """int [layers, gpus, experts]: replicas of each expert on each GPU."""
-        gpu = np.arange(len(self.load))[:, None] * self.sizes.gpus + np.arange(self.sizes.replicas) // self.sizes.slots
-        flat = gpu * self.sizes.experts + self.physical_to_logical
-        shape = (len(self.load), self.sizes.gpus, self.sizes.experts)
-        return np.bincount(flat.ravel(), minlength=int(np.prod(shape))).reshape(shape)
+        on_gpu = counts(self.physical_to_logical.reshape(-1, self.sizes.slots), self.sizes.experts)
+        return on_gpu.reshape(-1, self.sizes.gpus, self.sizes.experts)
 
     def moves(self, previous: Plan, *, across_nodes: bool = False) -> np.ndarray:
         """[layers]: slots whose expert the GPU did not hold under the previous plan.
@@ -159,7 +157,7 @@ class Plan:
         before = previous._held
         if across_nodes:
             nodes, gpus = self.sizes.nodes, self.sizes.gpus
-            of_node = before.reshape(len(before), nodes, gpus // nodes, -1).sum(axis=2)
+            of_node = before.reshape(-1, nodes, gpus // nodes, self.sizes.experts).sum(axis=2)
             before = np.repeat(of_node, gpus // nodes, axis=1)
         return np.where(before == 0, self._held, 0).sum(axis=(1, 2))
 
@@ -241,12 +239,6 @@ class Plan:
             notes=[rest] if len(shown) < len(self.load) else [],
             title=self._title(),
         )
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

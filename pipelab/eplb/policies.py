@@ -10,7 +10,7 @@ from .plan import Plan
 from .sizes import Sizes, as_load
 from .solver.greedy import greedy
 from .solver.incremental import incremental
-from .solver.packing import Layout, Packing, counts, logical_to_physical, ranks
+from .solver.packing import Layout, Packing, counts, maps
 from .solver.refined import refined
 
 POLICIES = ("greedy", "refined", "incremental")
@@ -82,15 +82,15 @@ def rebalance(
             kind = type(previous).__name__
             raise ValueError(f"previous is a Plan, and Plan.from_map makes one of its slots alone; got {kind}")
         previous.check_sizes(sizes)
+    rank = None
     if policy == "greedy" or not len(load):
-        maps = _greedy_maps(load, sizes)
+        layout, packing, rank = greedy(load, sizes)
     elif previous is None:
-        maps = _maps(*refined(load, sizes))
+        layout, packing = refined(load, sizes)
     else:
         layout, packing = _unpacked(previous, load, sizes)
         incremental(packing, sizes.parts, int(max_moved * replicas))
-        maps = _maps(layout, packing)
-    return Plan(*maps, load, sizes, policy)
+    return Plan(*maps(layout.join(packing.slots), sizes.experts, rank), load, sizes, policy)
 
 
 def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1, groups: int = 1) -> Plan:
@@ -155,25 +155,9 @@ def rebalance_experts(
     [[2, 1, 1, 2]]
     """
     load = as_load(weight)
-    layers, experts = load.shape
-    return _greedy_maps(load, Sizes.published(layers, experts, num_replicas, num_groups, num_nodes, num_gpus))
-
-
-def _greedy_maps(load: np.ndarray, sizes: Sizes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if len(load):
-        return _maps(*greedy(load, sizes))
-    placed, count = (np.zeros((0, each), dtype=np.int64) for each in (sizes.replicas, sizes.experts))
-    return placed, count[:, :, None], count
-
-
-def _maps(
-    layout: Layout, packing: Packing, rank: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """DeepSeek's three maps. rank: each slot's rank among its expert's replicas; default: in the order of slots."""
-    placed = layout.join(packing.slots)
-    count = counts(placed, layout.sizes.experts)
-    rank = ranks(placed, count) if rank is None else rank.reshape(placed.shape)
-    return placed, logical_to_physical(placed, rank, count), count
+    sizes = Sizes.published(load.shape, num_replicas, num_groups, num_nodes, num_gpus)
+    layout, packing, rank = greedy(load, sizes)
+    return maps(layout.join(packing.slots), sizes.experts, rank)
 
 
 def _unpacked(previous: Plan, load: np.ndarray, sizes: Sizes) -> tuple[Layout, Packing]:
@@ -181,18 +165,15 @@ def _unpacked(previous: Plan, load: np.ndarray, sizes: Sizes) -> tuple[Layout, P
     placed = previous.physical_to_logical
     layout = Layout(sizes, _groups_on_nodes(placed, sizes))
     slots = layout.local(placed).reshape(-1, sizes.gpus // sizes.parts, sizes.slots)
-    count = layout.split(previous.replica_count)
-    return layout, Packing(layout.split(load), count.copy(), slots.copy())
+    return layout, Packing(layout.split(load), layout.split(previous.replica_count).copy(), slots.copy())
 
 
 def _groups_on_nodes(placed: np.ndarray, sizes: Sizes) -> np.ndarray | None:
     """[layers, groups]: the groups of node 0, then of node 1, ...; ValueError if a group is on several."""
     if sizes.parts == 1:
         return None
-    layers, nodes, groups = len(placed), sizes.nodes, sizes.groups
-    on_node = np.zeros((layers, nodes, groups), dtype=bool)
-    node = np.broadcast_to(np.arange(sizes.replicas) // (sizes.replicas // nodes), placed.shape)
-    on_node[np.arange(layers)[:, None], node, placed // (sizes.experts // groups)] = True
+    group_of = placed.reshape(-1, sizes.replicas // sizes.nodes) // (sizes.experts // sizes.groups)
+    on_node = counts(group_of, sizes.groups).reshape(-1, sizes.nodes, sizes.groups) > 0
     apart = on_node.sum(axis=1) > 1
     if apart.any():
         layer, group = np.argwhere(apart)[0]

@@ -154,8 +154,7 @@ def rebalance_experts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same three maps as `pipelab.eplb.rebalance_experts`, layer after layer through the loops above."""
     load = as_load(weight)
-    layers, experts = load.shape
-    sizes = Sizes.published(layers, experts, num_replicas, num_groups, num_nodes, num_gpus)
+    sizes = Sizes.published(load.shape, num_replicas, num_groups, num_nodes, num_gpus)
     placed = np.zeros((sizes.layers, sizes.replicas), dtype=np.int64)
     rank = np.zeros_like(placed)
     count = np.zeros(load.shape, dtype=np.int64)

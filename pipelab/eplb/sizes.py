@@ -48,10 +48,11 @@ class Sizes:
             )
 
     @classmethod
-    def published(cls, layers: int, experts: int, replicas: int, groups: int, nodes: int, gpus: int) -> Sizes:
+    def published(cls, shape: tuple[int, ...], replicas: int, groups: int, nodes: int, gpus: int) -> Sizes:
         """As the published code reads them: where nodes do not divide groups, both count as 1."""
         if whole("groups", groups) % whole("nodes", nodes):
             groups = nodes = 1
+        layers, experts = shape
         return cls(layers, experts, replicas, gpus, nodes, groups)
 
     @property

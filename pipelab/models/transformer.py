@@ -175,8 +175,6 @@ def loss(logits: Tensor, targets: Tensor) -> Tensor:
 
     Examples
     --------
-    Examples
-    --------
     >>> round(loss(torch.zeros(2, 16, 256), torch.zeros(2, 16, dtype=torch.int64)).item(), 3)  # ln 256
     5.545
     """
@@ -213,17 +211,23 @@ def _even(num_stages: int, layers: int) -> list[int]:
 
 
 def _model(layers: int, width: int, heads: int, sequence_length: int, seed: int) -> list[tuple[str, nn.Module]]:
-    """The whole model as named pieces, initialised from `seed` at a scale with which it learns within 10 steps."""
+    """The whole model as named pieces, whose weights depend on `seed` alone."""
     with torch.random.fork_rng(devices=[]):  # modules draw weights when made; those drawn here are replaced below
         pieces: list[tuple[str, nn.Module]] = [("embedding", Embedding(width, sequence_length))]
         pieces += [(f"block{layer}", Block(width, heads)) for layer in range(layers)]
         pieces += [("head", Head(width))]
     generator = torch.Generator().manual_seed(seed)
     for _, piece in pieces:
-        for module in piece.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.5 * module.in_features**-0.5, generator=generator)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=0.3, generator=generator)
+        initialise(piece, generator)
     return pieces
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Normal weights at a scale with which a small model learns within ten steps; biases of zero."""
+    for each in module.modules():
+        if isinstance(each, nn.Linear):
+            nn.init.normal_(each.weight, std=0.5 * each.in_features**-0.5, generator=generator)
+            if each.bias is not None:
+                nn.init.zeros_(each.bias)
+        elif isinstance(each, nn.Embedding):
+            nn.init.normal_(each.weight, std=0.3, generator=generator)

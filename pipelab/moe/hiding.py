@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..ir import Action, at_least
 from ..ranks.pool import Ranks
 from ..simulator import Costs
 from ..simulator.pair_timing import PairTimes, SegmentCosts, pair_times
-from ..table import Table
+from ..table import ShownAsTable, Table
 from ..timeline import Intervals, Span, Timeline
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
 
 
 @dataclass(frozen=True)
-class Hiding:
+class Hiding(ShownAsTable):
     """What a forward and a backward of one stage took on all ranks of an expert group. It shows itself as a table.
 
     Times are in ms, the medians of the repetitions.
@@ -79,12 +79,6 @@ class Hiding:
         note = f"hidden: {self.hidden_share:.0%} of communication; outputs and gradients of both pairs: {same}"
         return Table(rows, columns, formats=dict.fromkeys(columns[1:], ".1f"), notes=[note])
 
-    def __str__(self) -> str:
-        return str(self.table)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
-
 
 def hide(
     costs: Costs | None = None,
@@ -131,15 +125,14 @@ def hide(
         costs.require_stages(1)
     for name, number in {"layers": layers, "tokens": tokens, "repeats": repeats}.items():
         at_least(1, number, name)
-    shape = {"hidden": 4 * width, "num_experts": experts, "top_k": top_k, "shared_hidden": width}
+    block = {"width": width, "heads": 4, "hidden": 4 * width, "shared_hidden": width}
+    block |= {"num_experts": experts, "top_k": top_k}
     link = (latency_ms / 1000, None if bandwidth is None else bandwidth * 1000)
-    given = (costs, layers, width, tokens, shape, link, repeats, seed)
-    reports = Ranks(ranks, preload=("pipelab.moe.layer", "pipelab.overlap.interleave")).run(
-        _on_this_rank, *given, timeout=300, progress=progress, cancel=cancel
-    )
+    pool = Ranks(ranks, preload=("pipelab.moe.layer", "pipelab.overlap.interleave"))
+    given = (costs, layers, tokens, block, link, repeats, seed)
+    reports = pool.run(_on_this_rank, *given, timeout=300, progress=progress, cancel=cancel)
     emulated = "emulated link" if costs is not None or latency_ms or bandwidth else ""
-    found = _collect(reports, "paced" if costs is not None else "measured", emulated)
-    return replace(found, simulated=pair_times(costs, 2 * layers)) if costs is not None else found
+    return _collect(reports, None if costs is None else pair_times(costs, 2 * layers), emulated)
 
 
 _Report = dict[str, list[tuple[float, float, "list[SegmentSpan]"]]]
@@ -149,9 +142,8 @@ def _on_this_rank(
     ctx: RankContext,
     costs: Costs | None,
     layers: int,
-    width: int,
     tokens: int,
-    shape: dict[str, int],
+    block: dict[str, int],
     link: tuple[float, float | None],
     repeats: int,
     seed: int,
@@ -169,10 +161,10 @@ def _on_this_rank(
 
     sharpen_sleep()
     group = ExpertGroup.of()
-    stage = SegmentedSequence(*(MoEBlock(width, 4, seed=seed + layer, group=group, **shape) for layer in range(layers)))
+    stage = SegmentedSequence(*(MoEBlock(**block, seed=seed + layer, group=group) for layer in range(layers)))
     seconds = SegmentCosts.of(costs, 0, stage.exchanges).scaled(1 / 1000) if costs is not None else None
     generator = torch.Generator().manual_seed(seed * ctx.size + ctx.rank)
-    first, second, gradient = torch.randn(3, 1, tokens, width, generator=generator)
+    first, second, gradient = torch.randn(3, 1, tokens, block["width"], generator=generator)
     report: _Report = {}
     found: dict[str, list[torch.Tensor]] = {}
 
@@ -204,7 +196,8 @@ def _on_this_rank(
     return report, all(map(torch.equal, found["blocking"], found["overlapped"]))
 
 
-def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) -> Hiding:
+def _collect(reports: Sequence[tuple[_Report, bool]], simulated: PairTimes | None, note: str) -> Hiding:
+    source: Literal["paced", "measured"] = "measured" if simulated is None else "paced"
     took: dict[str, float] = {}
     timelines: dict[str, Timeline] = {}
     for kind in reports[0][0]:
@@ -233,6 +226,7 @@ def _collect(reports: Sequence[tuple[_Report, bool]], source: Any, note: str) ->
         gradients_equal=all(equal for _, equal in reports),
         segments=tuple(each[1:] for each in placed if each[0] == 0),  # of the last kind, the overlapped pair
         timelines=(timelines["blocking"], overlapped),
+        simulated=simulated,
     )
 
 

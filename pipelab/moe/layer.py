@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ir import at_least
-from ..models.transformer import Attention
+from ..models.transformer import Attention, initialise
 from ..overlap.expert_group import ExpertGroup
 from ..overlap.segmented import Exchange, Segmented, Segments, carrying
 from ..runtime.copies import sum_replicated_gradients as sum_replicated_gradients  # belongs to this room's names
 from .dispatch import dispatch_plan
 from .router import Router
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 class Expert(nn.Module):
@@ -37,10 +39,15 @@ class Expert(nn.Module):
 
 def seeded_expert(width: int, hidden: int, seed: int, number: int) -> Expert:
     """The expert that has this number in every MoE of these sizes and this seed."""
+    return _seeded(seed, 2 + number, Expert, width, hidden)
+
+
+def _seeded(seed: int, number: int, kind: type[_Module], *arguments: Any, **settings: Any) -> _Module:
+    """A module whose weights depend on (seed, number) alone; torch's global state stays as it is."""
     with torch.random.fork_rng(devices=[]):
-        expert = Expert(width, hidden)
-    _initialise(expert, seed, 2 + number)
-    return expert
+        module = kind(*arguments, **settings)
+    initialise(module, torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63))
+    return module
 
 
 class MoE(Segmented):
@@ -92,16 +99,11 @@ class MoE(Segmented):
         super().__init__()
         at_least(1, hidden, "hidden")
         at_least(0, shared_hidden, "shared_hidden")
-        with torch.random.fork_rng(devices=[]):
-            self.router = Router(width, num_experts, top_k, **router)
-            # Named by their numbers in the whole layer, which they keep when they are spread.
-            self.experts = nn.ModuleDict({str(number): Expert(width, hidden) for number in range(num_experts)})
-            self.shared = Expert(width, shared_hidden) if shared_hidden else None
-        for number, expert in enumerate(self.experts.values()):
-            _initialise(expert, seed, 2 + number)
-        _initialise(self.router, seed, 0)
-        if self.shared is not None:
-            _initialise(self.shared, seed, 1)
+        self.router = _seeded(seed, 0, Router, width, num_experts, top_k, **router)
+        # Named by their numbers in the whole layer, which they keep when they are spread.
+        experts = {str(number): seeded_expert(width, hidden, seed, number) for number in range(num_experts)}
+        self.experts = nn.ModuleDict(experts)
+        self.shared = _seeded(seed, 1, Expert, width, shared_hidden) if shared_hidden else None
         self.register_buffer("loads", torch.zeros(num_experts, dtype=torch.int64), persistent=False)
         self.group: ExpertGroup | None = None
         if group:
@@ -144,7 +146,9 @@ class MoE(Segmented):
         rows, weights, tokens = yield Exchange(
             "dispatch", tokens[plan.row_of], plan.send, plan.receive, group, carry=(weights, tokens), segment=before
         )
-        outputs = self._experts(rows[plan.by_expert], plan.rows)[plan.back]
+        # Each expert on its rows, even without any, so that its gradients are zeros.
+        parts = zip(self.experts.values(), rows[plan.by_expert].split(plan.rows), strict=True)
+        outputs = torch.cat([expert(part) for expert, part in parts])[plan.back]
         shared = self.shared(tokens) if self.shared is not None else torch.zeros_like(tokens)
 
         rows, weights, shared = yield Exchange(
@@ -152,11 +156,6 @@ class MoE(Segmented):
         )
         chosen = rows[plan.place_of].view(*weights.shape, x.shape[-1])  # [tokens, top_k, width]
         return (shared + (weights.unsqueeze(-1) * chosen).sum(1)).view(x.shape)
-
-    def _experts(self, rows: Tensor, counts: list[int]) -> Tensor:
-        """Each expert on its rows, even without any, so that its gradients are zeros."""
-        parts = zip(self.experts.values(), rows.split(counts), strict=True)
-        return torch.cat([expert(part) for expert, part in parts])
 
     def counts(self) -> Iterator[Tensor]:
         yield self.loads
@@ -185,23 +184,10 @@ class MoEBlock(Segmented):
         at_least(1, width, "width")
         if width % at_least(1, heads, "heads"):
             raise ValueError(f"width must be a multiple of heads, {heads}; got {width}")
-        with torch.random.fork_rng(devices=[]):
-            self.attention = Attention(width, heads)
-            self.norm = nn.LayerNorm(width)
-        _initialise(self.attention, seed, -1)
+        self.attention, self.norm = _seeded(seed, -1, Attention, width, heads), nn.LayerNorm(width)
         self.moe = MoE(width, seed=seed, **moe)
 
     def segments(self, x: Tensor) -> Segments:
         x = self.attention(x)
         output, x = yield from carrying(self.moe.segments(self.norm(x), before="attention"), x)
         return x + output
-
-
-def _initialise(module: nn.Module, seed: int, number: int) -> None:
-    """Normal weights, of (seed, number) alone, at the scale of :func:`pipelab.models.transformer_stages`."""
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
-    for each in module.modules():
-        if isinstance(each, nn.Linear):
-            nn.init.normal_(each.weight, std=0.5 * each.in_features**-0.5, generator=generator)
-            if each.bias is not None:
-                nn.init.zeros_(each.bias)

@@ -47,6 +47,12 @@ class Progress(NamedTuple):
     total: int
     where: tuple[str, ...]
 
+    @classmethod
+    def of(cls, states: list[RankState], total: int) -> Progress:
+        """From what the ranks say of themselves."""
+        done = min(total, sum(state.done or 0 for state in states))
+        return cls(done, total, tuple(state.at or "starting" for state in states))
+
     @property
     def fraction(self) -> float:
         return self.done / self.total if self.total else 0.0
@@ -146,9 +152,7 @@ def run(
 
     def report(states: list[RankState]) -> None:
         if progress:
-            progress(
-                Progress(min(total, sum(s.done or 0 for s in states)), total, tuple(s.at or "starting" for s in states))
-            )
+            progress(Progress.of(states, total))
 
     with Ranks(schedule.num_ranks * expert_ranks, device, preload=_PRELOAD) as ranks:
         reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=report, cancel=cancel)

@@ -108,28 +108,26 @@ def serve(
     windows = _windows(loads)
     plans = _plans(plan, windows, ranks, policy, replicas)
     size = plans[0].sizes.gpus
-    numbers = {"every": every, "tokens": tokens, "steps": steps, "width": width, "hidden": hidden}
-    for name, number in numbers.items():
+    for name, number in {"every": every, "tokens": tokens, "steps": steps, "width": width, "hidden": hidden}.items():
         at_least(1, number, name)
     at_least(0, seed, "seed")
     if not 0 <= max_moved <= 1:
         raise ValueError(f"max_moved is a share of the slots, 0 to 1; got {max_moved}")
-    if predictor is not None and not hasattr(predictor, "update"):
+    predictor = Window(1) if predictor is None else predictor
+    if not hasattr(predictor, "update"):
         raise ValueError(f"predictor must have update(load), as MovingAverage(4) does; got {predictor!r}")
     for name, given in {"pace_us": pace_us, "bandwidth": bandwidth}.items():
         if given is not None and not 0 < given < np.inf:
             raise ValueError(f"{name} must be a number above 0, or None; got {given!r}")
     counts = np.stack([counts_of(window, tokens) for window in windows])
-    looks = predictor if predictor is not None else Window(1)
     when = frozenset(range(every, len(windows), every) if policy else ())
     shape = (width, hidden, _dtype(dtype), seed)
-    job = ServingJob(counts, plans, policy, when, looks, max_moved, steps, pace_us, bandwidth, *shape, check)
+    job = ServingJob(counts, plans, policy, when, predictor, max_moved, steps, pace_us, bandwidth, *shape, check)
     total = size * len(windows) * steps
 
     def report(states: list[RankState]) -> None:
         if progress:
-            done = min(total, sum(state.done or 0 for state in states))
-            progress(Progress(done, total, tuple(state.at or "starting" for state in states)))
+            progress(Progress.of(states, total))
 
     pool = Ranks(size, device, preload=["pipelab.serving.rank_server"])
     reports = pool.run(_on_this_rank, job, timeout=timeout, progress=report, cancel=cancel)
@@ -218,11 +216,10 @@ def _collect(job: ServingJob, reports: Sequence[ServingReport]) -> Serving:
                 late=sum(each.late for each in ranks) / held if held else 0.0,
             )
         )
-    changed = [number for number in range(1, len(served)) if reports[0].windows[number].changed]
     _, layers, experts = job.counts.shape
     return Serving(
         windows=tuple(served),
-        replanned=tuple(changed),
+        replanned=tuple(number for number, window in enumerate(reports[0].windows) if window.changed),
         policy=job.policy,
         ranks=len(reports),
         layers=layers,

@@ -44,17 +44,14 @@ def transfers(plan: Plan, previous: Plan) -> tuple[Transfer, ...]:
     previous.check_sizes(plan.sizes)
     rank_of = np.arange(plan.sizes.replicas) // plan.sizes.slots
     node_of = rank_of // (plan.sizes.gpus // plan.sizes.nodes)
-    asked = [0] * plan.sizes.gpus
+    asked = np.zeros(plan.sizes.gpus, dtype=int)
     found = []
     for layer, (now, before) in enumerate(zip(plan.physical_to_logical, previous.physical_to_logical, strict=True)):
-        for slot in map(int, np.flatnonzero(now != before)):
-
-            def distance(source: int, slot: int = slot) -> tuple[bool, bool, int]:
-                rank = rank_of[source]
-                return bool(rank != rank_of[slot]), bool(node_of[source] != node_of[slot]), asked[rank]
-
-            source = min(map(int, np.flatnonzero(before == now[slot])), key=distance)
-            asked[rank_of[source]] += int(rank_of[source] != rank_of[slot])
+        for slot in np.flatnonzero(now != before).tolist():
+            sources = np.flatnonzero(before == now[slot])
+            far, farther = rank_of[sources] != rank_of[slot], node_of[sources] != node_of[slot]
+            source = int(sources[np.lexsort((asked[rank_of[sources]], farther, far))[0]])  # the last key counts first
+            asked[rank_of[source]] += rank_of[source] != rank_of[slot]
             found.append(Transfer(layer, slot, source))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,21 +11,20 @@ import numpy as np
 
 from ..eplb import Plan
 from ..ir import counted
-from ..table import Table
+from ..table import ShownAsTable, Table
 
-_COLUMNS = {
-    "window": ("", "its number"),
-    "plan": ("", "the policy that made it"),
-    "balance": (".3f", "mean / maximum of the ranks' tokens"),
-    "busiest": ("", "tokens of the busiest rank, summed over layers"),
-    "CPU ms": (".2f", "CPU time of the busiest rank's experts, summed over layers"),
-    "wall ms": (".1f", "wall time of the same"),
-    "step ms": (".1f", "wall time of a step"),
-    "moved": ("", "slots whose expert came from another rank"),
-    "MB": (".2f", "the weights that moved"),
-    "moving ms": (".1f", "wall time of the moves"),
-    "planning ms": (".1f", "to decide on the plan"),
-}  # of a Serving's table: format and meaning
+_COLUMNS: dict[str, tuple[Callable[[Served], Any], str, str]] = {
+    "plan": (lambda served: served.plan.policy, "", "the policy that made it"),
+    "balance": (lambda served: served.balancedness, ".3f", "mean / maximum of the ranks' tokens"),
+    "busiest": (lambda served: served.straggler_tokens, "", "tokens of the busiest rank, summed over layers"),
+    "CPU ms": (lambda served: served.straggler, ".2f", "CPU time of the busiest rank's experts, summed over layers"),
+    "wall ms": (lambda served: served.straggler_wall, ".1f", "wall time of the same"),
+    "step ms": (lambda served: served.step, ".1f", "wall time of a step"),
+    "moved": (lambda served: served.moved_slots, "", "slots whose expert came from another rank"),
+    "MB": (lambda served: served.moved_bytes / 1e6, ".2f", "the weights that moved"),
+    "moving ms": (lambda served: served.moving, ".1f", "wall time of the moves"),
+    "planning ms": (lambda served: served.planning, ".1f", "to decide on the plan"),
+}  # of a Serving's table: value, format and meaning
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Served:
 
 
 @dataclass(frozen=True, eq=False)
-class Serving:
+class Serving(ShownAsTable):
     """What `serve` returns. It shows itself as a table with a row per window.
 
     Examples
@@ -162,31 +162,19 @@ class Serving:
         return " · ".join([*said, f"{self.dtype}, {self.backend}"])
 
     @property
-    def table(self) -> Table[tuple[Any, ...]]:
+    def table(self) -> Table[Served]:
         """A row per window."""
-        rows = [
-            (number, each.plan.policy, each.balancedness, each.straggler_tokens)
-            + (each.straggler, each.straggler_wall, each.step)
-            + (each.moved_slots, each.moved_bytes / 1e6, each.moving, each.planning)
-            for number, each in enumerate(self.windows)
-        ]
         notes = ["balance: mean / maximum of ranks' tokens. busiest: its tokens, and its experts' CPU and wall time"]
         if self.error is not None:
             same = "equal those" if self.equal else "DIFFER from those"
             notes.append(f"outputs {same} of one process with all experts: largest difference {self.error:.1g}")
         if not self.valid:
-            notes.append(
-                "not valid as a timing: the cores could not keep the pace; take more µs a token, or fewer ranks"
-            )
-        formats = {name: form for name, (form, _) in _COLUMNS.items() if form}
-        meanings = {name: meaning for name, (_, meaning) in _COLUMNS.items()}
-        return Table(rows, tuple(_COLUMNS), formats=formats, meanings=meanings, notes=notes, title=self.title)
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
+            remedy = "take more µs a token, or fewer ranks"
+            notes.append(f"not valid as a timing: the cores could not keep the pace; {remedy}")
+        columns = {"window": self.windows.index, **{name: value for name, (value, _, _) in _COLUMNS.items()}}
+        formats = {name: form for name, (_, form, _) in _COLUMNS.items()}
+        meanings = {"window": "its number", **{name: meaning for name, (*_, meaning) in _COLUMNS.items()}}
+        return Table(self.windows, columns, formats=formats, meanings=meanings, notes=notes, title=self.title)
 
     def __repr__(self) -> str:
         return f"<Serving {self.title}: {counted(len(self.windows), 'window')}, {self.total:.0f} ms>"

@@ -98,9 +98,8 @@ class PlacedExperts(nn.Module):
         self.rank, self.size = (group.rank, group.size) if group else (0, 1)
         self.require_agreement(plan)
         self.place(plan)
-        here = slice(self.rank * plan.sizes.slots, (self.rank + 1) * plan.sizes.slots)
-        numbers = plan.physical_to_logical[layer, here].tolist()
-        self.experts = nn.ModuleList(copy.deepcopy(expert(number)) for number in numbers)
+        numbers = plan.physical_to_logical[layer].reshape(self.size, -1)[self.rank]
+        self.experts = nn.ModuleList(copy.deepcopy(expert(number)) for number in numbers.tolist())
 
     def require_agreement(self, plan: Plan) -> None:
         """ValueError, on every rank, unless all have the same plan; else tokens would go where none expects them."""

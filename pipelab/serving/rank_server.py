@@ -66,10 +66,11 @@ class Server:
     def __init__(self, ctx: RankContext, job: ServingJob) -> None:
         sharpen_sleep()
         self.ctx, self.job, self.plan = ctx, job, job.plans[0]
-        _, num_layers, _ = job.counts.shape
         group = ExpertGroup.of()
-        experts = (partial(self._expert, layer) for layer in range(num_layers))
-        self.layers = [Watched(each, self.plan, n, group, pace_us=job.pace_us) for n, each in enumerate(experts)]
+        self.layers = [
+            Watched(partial(self._expert, layer), self.plan, layer, group, pace_us=job.pace_us)
+            for layer in range(self.plan.sizes.layers)
+        ]
         self.dense = cache(self._expert)  # all experts, as one process would have them, for the check
         self.prediction = np.zeros(job.counts.shape[1:])
         shape = (int(job.counts[0, 0].sum()), job.width)

@@ -70,26 +70,22 @@ def parse(text: str, balance: str) -> RecordedLoads:
     >>> made.windows.tolist(), made.losses.tolist()
     ([[[3, 1]]], [5.5])
     """
-    _, *lines = csv.reader(text.splitlines())
-    tokens: dict[str, list[list[list[int]]]] = {"training": [], "domain": [], "serving": []}  # [windows][layers]
-    kinds: dict[str, list[str]] = {part: [] for part in tokens}
-    losses: dict[str, list[float]] = {part: [] for part in tokens}
-    for part, _, kind, loss, layer, *counts in lines:
-        if layer == "0":
-            tokens[part].append([])
-            kinds[part].append(kind)
-            losses[part].append(float(loss))
-        tokens[part][-1].append([int(count) for count in counts])
-    arrays = {part: _frozen(np.array(windows, dtype=np.int64)) for part, windows in tokens.items()}
+    head, *lines = csv.reader(text.splitlines())
+    table = np.array(lines)
+    layers = len(np.unique(table[:, head.index("layer")]))
+    tokens = table[:, head.index("expert0") :].astype(np.int64).reshape(len(table) // layers, layers, -1)
+    part, _, kind, loss, *_ = table[::layers].T  # of each window
+    losses = loss.astype(float)
+    training, domain, serving = (part == name for name in ("training", "domain", "serving"))
     return RecordedLoads(
         balance,
         TOP_K,
-        windows=arrays["training"],
-        losses=_frozen(np.array(losses["training"])),
-        domains=dict(zip(kinds["domain"], arrays["domain"], strict=True)),
-        domain_losses=dict(zip(kinds["domain"], losses["domain"], strict=True)),
-        serving=arrays["serving"],
-        serving_kinds=tuple(kinds["serving"]),
+        windows=_frozen(tokens[training]),
+        losses=_frozen(losses[training]),
+        domains=dict(zip(kind[domain].tolist(), _frozen(tokens[domain]), strict=True)),
+        domain_losses=dict(zip(kind[domain].tolist(), losses[domain].tolist(), strict=True)),
+        serving=_frozen(tokens[serving]),
+        serving_kinds=tuple(kind[serving].tolist()),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..sizes import scaled
 from .greedy import further_replicas, replicate, spread
-from .packing import Packing, take
+from .packing import Packing, counts, take
 
 _CEILINGS = 24  # tried
 _SPAN = 1.15  # the highest of them / the lowest that could do
@@ -36,9 +36,8 @@ def below_ceilings(packing: Packing, most: int) -> np.ndarray:
     left = replicas - tried.sum(axis=2)
     below = np.where(load > ceilings, np.float32(0), load).reshape(-1, experts)
     further, _ = further_replicas(below, extra, most)
-    row = np.broadcast_to(experts * np.arange(len(below))[:, None], further.shape)
-    given = (row + further)[np.arange(extra) < left.reshape(-1, 1)]
-    tried += np.bincount(given, minlength=tried.size).reshape(tried.shape)
+    given = np.where(np.arange(extra) < left.reshape(-1, 1), further, experts)  # expert number `experts`: to nobody
+    tried += counts(given, experts + 1)[:, :experts].reshape(tried.shape)
     wrong = (tried.sum(axis=2) != replicas) | (tried.max(axis=2) > most)
     return np.where(wrong[:, :, None], count[:, None, :], tried)
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..sizes import Sizes, scaled
-from .packing import Layout, Packing, take
+from .packing import Layout, Packing, counts, take
 
 _LOW = np.uint64(0xFFFFFFFF)
 
@@ -36,7 +36,7 @@ def place(load: np.ndarray, layout: Layout) -> tuple[Packing, np.ndarray]:
     sizes = layout.sizes
     expert, rank, count = replicate(work, sizes.replicas // sizes.parts)
     placed = pack(take(work / count.astype(np.float32), expert), sizes.gpus // sizes.parts)
-    slots = take(expert, placed).reshape(len(work), -1, sizes.slots)
+    slots = take(expert, placed).reshape(-1, sizes.gpus // sizes.parts, sizes.slots)
     return Packing(layout.split(load), count, slots), take(rank, placed)
 
 
@@ -44,8 +44,8 @@ def pack_groups(load: np.ndarray, sizes: Sizes) -> np.ndarray | None:
     """Groups packed into nodes: [layers, groups], those of node 0 first. None where groups play no part."""
     if not sizes.hierarchical or sizes.groups == 1:
         return None
-    one_by_one = load.reshape(len(load), sizes.groups, -1).cumsum(axis=2)  # sum() would round in another order
-    return pack(one_by_one[:, :, -1], sizes.nodes)
+    of_group = load.reshape(-1, sizes.groups, sizes.experts // sizes.groups)
+    return pack(of_group.cumsum(axis=2)[:, :, -1], sizes.nodes)  # sum() would round in another order
 
 
 def spread(load: np.ndarray) -> np.ndarray:
@@ -66,8 +66,7 @@ def replicate(load: np.ndarray, replicas: int, most: int | None = None) -> tuple
     rank = np.zeros((rows, replicas), dtype=np.intp)
     expert[:, :experts] = np.arange(experts)
     expert[:, experts:], rank[:, experts:] = further_replicas(load, replicas - experts, most)
-    flat = expert + experts * np.arange(rows)[:, None]
-    return expert, rank, np.bincount(flat.ravel(), minlength=rows * experts).reshape(rows, experts)
+    return expert, rank, counts(expert, experts)
 
 
 def further_replicas(load: np.ndarray, extra: int, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:

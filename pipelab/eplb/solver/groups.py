@@ -12,12 +12,11 @@ from math import factorial
 
 import numpy as np
 
-from .packing import Packing
+from .packing import GAIN, Packing, least
 from .swaps import even_out
 
 _CLOSE = 1.002  # good enough: the busiest node's load / its bound
 _MOST = 20_000  # up to so many ways, all are tried
-_GAIN = 1e-6  # of a load; less is rounding
 
 
 def regroup(load: np.ndarray, packed: np.ndarray, nodes: int, bound: np.ndarray) -> np.ndarray:
@@ -53,8 +52,8 @@ def _share_out(packing: Packing, rows: np.ndarray) -> None:
         weight = np.take_along_axis(some.load[:, None, :], both, axis=2)
         after = weight[:, :, halves].reshape(*both.shape[:2], len(halves), 2, held).sum(axis=4).max(axis=3)
         after[every, busiest] = np.inf  # it can't share with itself
-        best = after.reshape(len(rows), -1).argmin(axis=1)
-        helps = after.reshape(len(rows), -1)[every, best] < highest * (1 - _GAIN)
+        best, lowest = least(after)
+        helps = lowest < highest * (1 - GAIN)
         other, half = np.divmod(best, len(halves))
         shared = np.take_along_axis(both[every, other], halves[half], axis=1)
         rows, busiest, other, shared = rows[helps], busiest[helps], other[helps], shared[helps]

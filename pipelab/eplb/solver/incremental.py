@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .packing import Packing
+from .packing import GAIN, Packing, least
 from .swaps import rule_out_doubles
 
-_GAIN = 1e-6  # of a load; less is rounding
 _CLOSE = 1.005  # not worth a move: the busiest GPU's load / what is inevitable
 
 
@@ -50,9 +49,8 @@ def _move_replicas(packing: Packing, left: np.ndarray) -> None:
         free = some.gpu_load[:, :, None] - slot_load  # what each GPU carries without this slot
         free[some.slots != gives[:, None, None]] = np.inf
         free[(some.slots == gets[:, None, None]).any(axis=2)] = np.inf
-        best = free.reshape(len(rows), -1).argmin(axis=1)
-        possible = np.isfinite(free.reshape(len(rows), -1)[every, best])
-        helps = possible & (needs[every, gets] > without[every, gives] * (1 + _GAIN))
+        best, lowest = least(free)
+        helps = np.isfinite(lowest) & (needs[every, gets] > without[every, gives] * (1 + GAIN))
         rows, gets, gives, best = rows[helps], gets[helps], gives[helps], best[helps]
         packing.slots[(rows, *np.divmod(best, room))] = gets
         packing.count[rows, gets] += 1
@@ -76,8 +74,8 @@ def _swap_busiest(packing: Packing, left: np.ndarray, goal: np.ndarray) -> None:
         change = mine_load[:, None, None, :] - slot_load[:, :, :, None]
         after = np.maximum(highest[:, None, None, None] - change, load[:, :, None, None] + change)
         rule_out_doubles(after, slots, mine[:, None, :])
-        best = after.reshape(len(rows), -1).argmin(axis=1)
-        helps = (after.reshape(len(rows), -1)[every, best] < highest * (1 - _GAIN)) & (highest > goal[rows])
+        best, lowest = least(after)
+        helps = (lowest < highest * (1 - GAIN)) & (highest > goal[rows])
         rows, best, busiest = rows[helps], best[helps], busiest[helps]
         there, here = np.divmod(best, room)
         one, other = (rows, busiest, here), (rows, *np.divmod(there, room))

@@ -13,10 +13,19 @@ import numpy as np
 
 from ..sizes import Sizes
 
+GAIN = 1e-6  # of a load: to gain less is rounding
+
 
 def take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """values[r, index[r, i]] for all r and i: np.take_along_axis for two axes, several times faster."""
     return values.ravel()[index + values.shape[1] * np.arange(len(values))[:, None]]
+
+
+def least(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest value in each row, whatever its shape: (its place in the flattened row, the value)."""
+    flat = values.reshape(len(values), -1)
+    place = flat.argmin(axis=1)
+    return place, flat[np.arange(len(flat)), place]
 
 
 @dataclass
@@ -76,54 +85,51 @@ class Layout:
         if self.packed is None:
             return None
         size = self.sizes.experts // self.sizes.groups
-        return (self.packed[:, :, None] * size + np.arange(size)).reshape(len(self.packed), -1)
+        return (self.packed[:, :, None] * size + np.arange(size)).reshape(-1, self.sizes.experts)
 
     def split(self, load: np.ndarray) -> np.ndarray:
         """Per-expert values [layers, experts] as [rows, experts of a part]."""
-        members = self.members
-        chosen = load if members is None else take(load, members)
-        return np.ascontiguousarray(chosen).reshape(len(load) * self.sizes.parts, -1)
+        chosen = load if self.members is None else take(load, self.members)
+        return np.ascontiguousarray(chosen).reshape(-1, self.sizes.experts // self.sizes.parts)
 
     def local(self, physical_to_logical: np.ndarray) -> np.ndarray:
         """The reverse of join: [layers, replicas], experts by their numbers within their parts."""
-        members = self.members
-        if members is not None:
-            number = np.argsort(members, axis=1) % (self.sizes.experts // self.sizes.parts)
-            return take(number, physical_to_logical)
-        return physical_to_logical
+        if self.members is None:
+            return physical_to_logical
+        number = np.argsort(self.members, axis=1) % (self.sizes.experts // self.sizes.parts)
+        return take(number, physical_to_logical)
 
     def join(self, slots: np.ndarray) -> np.ndarray:
         """Slots of the parts, with the parts' own numbers of experts, as physical_to_logical [layers, replicas]."""
-        members = self.members
-        flat = slots.reshape(len(slots), -1)
-        if members is not None:
-            flat = take(members.reshape(len(slots), -1), flat)
+        flat = slots.reshape(-1, self.sizes.replicas // self.sizes.parts)
+        if self.members is not None:
+            flat = take(self.members.reshape(-1, self.sizes.experts // self.sizes.parts), flat)
         return flat.reshape(-1, self.sizes.replicas)
 
 
-def ranks(physical_to_logical: np.ndarray, replica_count: np.ndarray) -> np.ndarray:
-    """Each slot's rank among its expert's replicas, in the slots' order: [layers, replicas]."""
-    replicas = physical_to_logical.shape[1]
-    keys = np.sort(physical_to_logical * replicas + np.arange(replicas), axis=1)
-    expert, slot = np.divmod(keys, replicas)
-    begins = np.cumsum(replica_count, axis=1) - replica_count
-    found = np.empty_like(physical_to_logical)
-    np.put_along_axis(found, slot, np.arange(replicas) - take(begins, expert), axis=1)
-    return found
+def counts(expert: np.ndarray, experts: int) -> np.ndarray:
+    """How often each row names each expert: [rows, experts]."""
+    rows = len(expert)
+    flat = expert + experts * np.arange(rows)[:, None]
+    return np.bincount(flat.ravel(), minlength=rows * experts).reshape(rows, experts)
 
 
-def counts(physical_to_logical: np.ndarray, experts: int) -> np.ndarray:
-    """Copies of each expert: [layers, experts]."""
-    layers = len(physical_to_logical)
-    flat = physical_to_logical + experts * np.arange(layers)[:, None]
-    return np.bincount(flat.ravel(), minlength=layers * experts).reshape(layers, experts)
+def maps(
+    physical_to_logical: np.ndarray, experts: int, rank: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """DeepSeek's three maps from the first of them: physical_to_logical, logical_to_physical and replica_count.
 
-
-def logical_to_physical(physical_to_logical: np.ndarray, rank: np.ndarray, replica_count: np.ndarray) -> np.ndarray:
-    """The slots of each expert's replicas by rank, -1 after the last: [layers, experts, most replicas]."""
+    rank: each slot's rank among its expert's replicas. Default: in the order of slots.
+    """
     layers, replicas = physical_to_logical.shape
-    experts, most = replica_count.shape[1], int(replica_count.max(initial=1))
-    found = np.full(layers * experts * most, -1, dtype=np.int64)
+    count = counts(physical_to_logical, experts)
+    if rank is None:
+        expert, slot = np.divmod(np.sort(physical_to_logical * replicas + np.arange(replicas), axis=1), replicas)
+        begins = np.cumsum(count, axis=1) - count
+        rank = np.empty_like(physical_to_logical)
+        np.put_along_axis(rank, slot, np.arange(replicas) - take(begins, expert), axis=1)
+    most = int(count.max(initial=1))
+    slots = np.full(layers * experts * most, -1, dtype=np.int64)
     row = experts * np.arange(layers)[:, None]
-    found[(physical_to_logical + row) * most + rank] = np.arange(replicas)
-    return found.reshape(layers, experts, most)
+    slots[(physical_to_logical + row) * most + rank.reshape(layers, replicas)] = np.arange(replicas)
+    return physical_to_logical, slots.reshape(layers, experts, most), count

@@ -17,14 +17,13 @@ from .counts import below_ceilings, neighbours
 from .exhaustive import best_of_all, few_enough
 from .greedy import greedy, pack, place, replicate, spread
 from .groups import regroup
-from .packing import Layout, Packing, take
+from .packing import GAIN, Layout, Packing, take
 from .swaps import even_out, part_doubles
 
 _CLOSE = 1.002  # good enough: the busiest GPU's load / its floor
 _POOR = 1.01  # above this, other counts are tried
 _KEPT = 3  # of the counts tried, so many are swapped to their best
 _STEPS = 8  # at most, from counts to neighbouring counts
-_GAIN = 1e-6  # of the highest load; less is rounding
 
 
 def refined(load: np.ndarray, sizes: Sizes) -> tuple[Layout, Packing]:
@@ -65,13 +64,12 @@ def improve(packing: Packing, parts: int) -> None:
     replicas, experts = gpus * room, packing.load.shape[1]
     most = gpus * -(-room // experts)  # replicas of one expert; several on a GPU only where there are too few experts
     work = spread(scaled(packing.load))
+    count = replicate(work, replicas, most)[2]
     before = packing.highest
     (over,) = np.nonzero(packing.count.max(axis=1) > most)
     if len(over):
-        count = replicate(work[over], replicas, most)[2]
-        packing.put(over, Packing(packing.load[over], count, _packed(work[over], count, gpus)))
+        packing.put(over, Packing(packing.load[over], count[over], _packed(work[over], count[over], gpus)))
     part_doubles(packing)
-    count = replicate(work, replicas, most)[2]
     floor = np.maximum(packing.load.sum(axis=1) / gpus, (packing.load / count).max(axis=1))
     floor = np.repeat(floor.reshape(-1, parts).max(axis=1), parts)
     close = floor * _CLOSE
@@ -114,7 +112,7 @@ def _try_counts(packing: Packing, tried: np.ndarray, goal: np.ndarray) -> np.nda
     part_doubles(others)
     even_out(others, np.repeat(goal, kept))
     score = _score(others).reshape(rows, kept)
-    (better,) = np.nonzero(score.min(axis=1, initial=np.inf) < _score(packing) * (1 - _GAIN))
+    (better,) = np.nonzero(score.min(axis=1, initial=np.inf) < _score(packing) * (1 - GAIN))
     packing.put(better, others.rows(better * kept + score[better].argmin(axis=1)))
     return better
 

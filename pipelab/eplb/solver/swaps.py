@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .packing import Packing, take
+from .packing import GAIN, Packing, least, take
 
 _ROUNDS = 24
 _STALLED = 4  # it gives up after so many rounds in a row without a swap
-_GAIN = 1e-6  # of a difference in load; less is rounding
 
 
 def even_out(packing: Packing, goal: np.ndarray) -> None:
@@ -52,7 +51,7 @@ def _swap_best(slots: np.ndarray, load: np.ndarray, rows: np.ndarray, busy: np.n
     rule_out_doubles(off, mine, theirs)
     off = off.reshape(*half_gap.shape, -1)
     best = off.argmin(axis=2)
-    helps = np.take_along_axis(off, best[:, :, None], axis=2)[:, :, 0] < half_gap * (1 - _GAIN)
+    helps = np.take_along_axis(off, best[:, :, None], axis=2)[:, :, 0] < half_gap * (1 - GAIN)
     row, pair = np.nonzero(helps)
     gives, gets = np.divmod(best[row, pair], slots.shape[2])
     here, there = (rows[row], busy[row, pair], gives), (rows[row], idle[row, pair], gets)
@@ -106,8 +105,8 @@ def _part_one(packing: Packing, rows: np.ndarray) -> np.ndarray:
     after[(slots == expert[:, None, None]).any(axis=2)] = np.inf
     shared = np.flatnonzero(slots[:, :, :, None] == held[:, None, None, :]) // room
     after.reshape(-1)[shared] = np.inf
-    best = after.reshape(n, -1).argmin(axis=1)
-    found = np.isfinite(after.reshape(n, -1)[every, best])
+    best, lowest = least(after)
+    found = np.isfinite(lowest)
     here = (rows[found], gpu[found], place[found])
     there = (rows[found], *np.divmod(best[found], room))
     packing.slots[here], packing.slots[there] = packing.slots[there], packing.slots[here]

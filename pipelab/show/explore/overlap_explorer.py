@@ -107,7 +107,7 @@ class OverlapExplorer(Explorer):
 
         def run(progress: Callable[[Progress], None], cancel: threading.Event) -> Hiding:
             def report(states: list[RankState]) -> None:
-                progress(Progress(0, 0, tuple(state.at or "starting" for state in states)))
+                progress(Progress.of(states, total=0))
 
             return started(progress=report, cancel=cancel)
 
