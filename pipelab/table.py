@@ -1,4 +1,4 @@
-"""Table: rows of values that show themselves as aligned text, HTML or Markdown; and results that show one."""
+"""Table: rows of values that show themselves as aligned text, HTML or Markdown."""
 
 from __future__ import annotations
 
