@@ -49,8 +49,14 @@ def plot_profile(
 
     Examples
     --------
+    >>> import json, tempfile
     >>> from pipelab import load_profile
-    >>> plot_profile(load_profile("trace.json.gz"), begin=20, end=60).savefig("profile.png")  # doctest: +SKIP
+    >>> kernel = {"ph": "X", "cat": "kernel", "name": "ncclKernel", "ts": 0, "dur": 5, "args": {"stream": 20}}
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     json.dump([kernel, {**kernel, "name": "gemm", "ts": 3, "args": {"stream": 7}}], file)
+    ...     file.flush()
+    ...     len(plot_profile(load_profile(file.name)).panels)
+    1
     """
     end = profile.span if end is None else end
     if profile.span and not 0 <= begin < end:

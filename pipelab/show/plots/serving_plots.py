@@ -45,7 +45,12 @@ def plot_serving(
 
     Examples
     --------
-    >>> plot_serving(serve([load, load], [one_plan, another]))  # doctest: +SKIP
+    >>> from pipelab import rebalance, serve
+    >>> from pipelab.eplb import contiguous, zipf
+    >>> load = zipf(2, 8, seed=0)
+    >>> plans = [contiguous(load, gpus=2, replicas=10), rebalance(load, replicas=10, gpus=2)]
+    >>> len(plot_serving(serve([load, load], plans, tokens=100, steps=1)).panels)
+    2
     """
     first = before.windows[0] if hasattr(before, "windows") else before
     last = before if after is None else after
@@ -105,7 +110,13 @@ def plot_rebalancing(servings: Serving | Mapping[str, Serving], *, width: float 
 
     Examples
     --------
-    >>> plot_rebalancing({"never": never, "incremental": often})  # doctest: +SKIP
+    >>> from pipelab import serve
+    >>> from pipelab.eplb import contiguous, drifting
+    >>> loads = drifting(3, 1, 8, seed=0)
+    >>> first = contiguous(loads[0], gpus=2, replicas=10)
+    >>> servings = {name: serve(loads, first, policy=name, tokens=100, steps=1) for name in ("greedy", "incremental")}
+    >>> len(plot_rebalancing(servings).panels)
+    3
     """
     named = dict(servings) if isinstance(servings, Mapping) else {servings.policy or "given": servings}
     lengths = {name: len(serving.windows) for name, serving in named.items()}
