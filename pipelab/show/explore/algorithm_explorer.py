@@ -38,7 +38,7 @@ def explore_algorithm(
     replicas, gpus, nodes, groups : int
         Those of :func:`pipelab.rebalance`, whose greedy plan the last picture is.
     what : str
-        "replicate": hand out copies until there are so many replicas. "pack": load is of items, which are packed as
+        "replicate": hand out replicas until there are that many. "pack": load is of items, which are packed as
         they are; gpus says into how many packs. "global": replicate, then pack the replicas onto the GPUs.
         "hierarchical": pack the groups into nodes; then, in each node, replicate and pack.
 
@@ -52,7 +52,7 @@ def explore_algorithm(
     >>> explorer = explore_algorithm([8, 3, 1], replicas=6, gpus=2)
     >>> explorer.at.value = 1
     >>> print(explorer.sentences[1])
-    Expert 0, 8 per copy, is the heaviest: it gets a second copy, and each has 4.
+    Expert 0, 8 per replica, is the heaviest: it gets a second replica, and each has 4.
     """
     return AlgorithmExplorer(load, replicas, gpus, nodes, groups, what)
 
@@ -164,13 +164,14 @@ class AlgorithmExplorer(Explorer):
                 "each. Which goes first, and where?"
             )
         more = sizes.replicas - sizes.experts
-        return f"{sizes.experts} experts, one copy each, and {sizes.replicas} slots: who gets the {more} more copies?"
+        given = f"{sizes.experts} experts, one replica each, and {sizes.replicas} slots"
+        return f"{given}: who gets the {more} more replicas?"
 
     def _closing(self, allocation: Allocation) -> str:
         if self.what == "replicate":
             heaviest = max(map(allocation.share, range(len(allocation.load))))
             most = max(allocation.load)
-            return f"Done: no copy has more than {number(heaviest)}; with one copy each it was {number(most)}."
+            return f"Done: no replica has more than {number(heaviest)}; with one replica each it was {number(most)}."
         loads = allocation.gpu_load
         mean, most = sum(loads) / len(loads), max(loads)
         balance = f"balancedness {mean / most:.3f}" if most else "there is no load at all"
@@ -193,8 +194,8 @@ def _after(allocation: Allocation, step: Step) -> Allocation:
             allocation, node_of={**allocation.node_of, item: place}, lit_group=item, lit_expert=None, lit_gpu=None
         )
     if kind == "replica":
-        copies = [place if expert == item else count for expert, count in enumerate(allocation.copies)]
-        return replace(allocation, copies=copies, lit_expert=item, lit_gpu=None, lit_group=None)
+        replicas = [place if expert == item else count for expert, count in enumerate(allocation.replicas)]
+        return replace(allocation, replicas=replicas, lit_expert=item, lit_gpu=None, lit_group=None)
     gpus = [[*held, item] if gpu == place else held for gpu, held in enumerate(allocation.gpus)]
     return replace(allocation, gpus=gpus, lit_expert=item, lit_gpu=place, lit_group=None)
 
@@ -214,14 +215,16 @@ def _sentence(before: Allocation, step: Step, sizes: Sizes) -> str:
         nth = _ORDINALS[place] if place < len(_ORDINALS) else f"{place}th"
         share, now = number(before.share(item)), number(before.load[item] / place)
         if not before.load[item]:
-            return f"No expert here has any load, so that all count the same: expert {item} gets a {nth} copy."
+            return f"No expert here has any load, so that all count the same: expert {item} gets a {nth} replica."
         here = ""
         if before.groups > 1:
             here = f" of node {before.node_of[item // (len(before.load) // before.groups)]}"
-        return f"Expert {item}, {share} per copy, is the heaviest{here}: it gets a {nth} copy, and each has {now}."
+        return (
+            f"Expert {item}, {share} per replica, is the heaviest{here}: it gets a {nth} replica, and each has {now}."
+        )
     who = f"Item {item}" if before.what == "item" else f"Expert {item}"
-    if before.copies[item] > 1:
-        who = f"A copy of expert {item}"
+    if before.replicas[item] > 1:
+        who = f"A replica of expert {item}"
     where = f"GPU {place}, with {number(before.gpu_load[place])} so far," if before.gpus[place] else f"GPU {place}"
     if sizes.slots == 1:
         return f"One slot on each GPU, so there is nothing to choose: {who[0].lower()}{who[1:]} goes to GPU {place}."

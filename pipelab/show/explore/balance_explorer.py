@@ -39,7 +39,7 @@ def explore_balance(
     skew: float = 1.0,
     controls: Iterable[str] | None = None,
 ) -> BalanceExplorer:
-    """A widget: which expert has copies, which GPU holds which, and how even that is, under sliders.
+    """A widget: which expert has replicas, which GPU holds which, and how even that is, under sliders.
 
     Sizes that do not fit together snap to the nearest that do, and the widget says so; once a slider has moved, only of
     those that have a slider.
@@ -195,22 +195,22 @@ class BalanceExplorer(Explorer):
 
     def _scene(self, title: str = "") -> Scene:
         allocation, scene = Allocation.of(self.plan, 0), titled(title) if title else Scene()
-        if self.value("policy") == NO_COPIES:  # a second copy beside the first takes nothing off any GPU: leave it out
-            allocation.copies = [1] * len(allocation.load)
+        if self.value("policy") == NO_COPIES:  # a second one beside the first takes nothing off any GPU: leave it out
+            allocation.replicas = [1] * len(allocation.load)
             allocation.gpus = [sorted({*held}) for held in allocation.gpus]
         draw_experts(scene, allocation, max(allocation.load))
         mean, bound = self.plan.gpu_load[0].mean(), self.plan.lower_bound[0]
         most = max(1.5 * mean, 1.05 * self.plan.gpu_load[0].max())
         draw_gpus(scene, allocation, float(most), float(mean), float(bound), busiest=True)
-        draw_legend(scene, copies=max(allocation.copies) > 1)
+        draw_legend(scene, replicas=max(allocation.replicas) > 1)
         return scene
 
     def __repr__(self) -> str:
         sizes = self.plan.sizes
         on = f"{sizes.gpus} GPUs" + (f" of {sizes.nodes} nodes" if sizes.nodes > 1 else "")
-        copies = "" if self.value("policy") == NO_COPIES else f" as {sizes.replicas} replicas"
+        replicas = "" if self.value("policy") == NO_COPIES else f" as {sizes.replicas} replicas"
         return (
-            f"balance: {self.value('policy')}, {sizes.experts} experts{copies} on {on}, "
+            f"balance: {self.value('policy')}, {sizes.experts} experts{replicas} on {on}, "
             f"balancedness {self.plan.balancedness[0]:.3f}"
         )
 
@@ -251,7 +251,7 @@ def _table(plans: Mapping[str, Plan], chosen: str) -> Table:
             "busiest GPU": plan.gpu_load[0].argmax(),
             "its load": plan.gpu_load[0].max(),
             "mean": plan.gpu_load[0].mean(),
-            "most copies": 1 if name == NO_COPIES else plan.replica_count[0].max(),
+            "most replicas": 1 if name == NO_COPIES else plan.replica_count[0].max(),
         }
         for name, plan in plans.items()
     ]
@@ -259,7 +259,7 @@ def _table(plans: Mapping[str, Plan], chosen: str) -> Table:
         "balancedness": "the GPUs' mean load / the busiest one's: 1 is even",
         "at most": "no plan of these sizes exceeds it; it may be out of reach",
         "its load": "the step lasts as long as this GPU needs",
-        "most copies": "of one expert",
+        "most replicas": "of one expert",
     }
     formats = dict.fromkeys(("balancedness", "at most"), ".3f")
     return Table(rows, meanings=meanings, formats=formats, emphasis=lambda row: row[""] == chosen)

@@ -1,4 +1,4 @@
-"""Plans as pictures: which GPU holds which copies of experts, and what each has to do."""
+"""Plans as pictures: which GPU holds which replicas of experts, and what each has to do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _TALL = 240  # of the columns, in units
 
 
 def plot_plan(plan: Plan, layer: int | None = None, *, before: Plan | None = None, width: float = INCHES) -> Picture:
-    """Draw a plan: one column per GPU, stacked of the copies that it holds; below, all layers' loads on every GPU.
+    """Draw a plan: one column per GPU, stacked of the replicas that it holds; below, all layers' loads on every GPU.
 
-    Copies of an expert that has several are hatched.
+    Replicas of an expert that has several are hatched.
 
     Parameters
     ----------

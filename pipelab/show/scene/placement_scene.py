@@ -1,4 +1,4 @@
-"""One layer's experts, the copies of each, and the GPUs that hold them, wherever their placement has got to."""
+"""One layer's experts, the replicas of each, and the GPUs that hold them, wherever their placement has got to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..figures import number
 from ..palette import STYLES, TRACK, load_colour
 from .shapes import PAGE, WIDTH, Box, Line, Scene, Text, label
 
-SINGLE, COPY, LIT, BEFORE = STYLES["F"].colour, STYLES["I"].colour, "#B3261E", STYLES["B"].colour
+SINGLE, REPLICA, LIT, BEFORE = STYLES["F"].colour, STYLES["I"].colour, "#B3261E", STYLES["B"].colour
 _LEFT, _RIGHT, _BAR = 66, 92, 0.86
 _EXPERTS, _GPUS = 120, 170  # heights of the two panels
 _LAYER, _LAYERS = 11, (35, 240)  # height of a layer's row; limits of all of them
@@ -21,15 +21,15 @@ _FAINT = 0.3
 
 @dataclass
 class Allocation:
-    """What is drawn: loads and copies of experts, and the GPUs' experts so far.
+    """What is drawn: loads and replicas of experts, and the GPUs' experts so far.
 
-    load, copies: of each expert;  gpus: the experts on each;  room: how many each takes;  groups: of neighbouring
+    load, replicas: of each expert;  gpus: the experts on each;  room: how many each takes;  groups: of neighbouring
     experts, 1 if they play no part;  nodes: of neighbouring GPUs;  node_of: the nodes of groups that have one;  lit_…:
     what the last step was about;  what: an expert's name in the picture.
     """
 
     load: list[float]
-    copies: list[int]
+    replicas: list[int]
     gpus: list[list[int]]
     room: int
     nodes: int = 1
@@ -54,8 +54,8 @@ class Allocation:
         return found
 
     def share(self, expert: int) -> float:
-        """What each of its copies gets."""
-        return self.load[expert] / self.copies[expert]
+        """What each of its replicas gets."""
+        return self.load[expert] / self.replicas[expert]
 
     def group_load(self, group: int) -> float:
         size = len(self.load) // self.groups
@@ -100,27 +100,27 @@ def titled(text: str, width: float = WIDTH) -> Scene:
 
 
 def draw_experts(scene: Scene, found: Allocation, most: float, height: float = _EXPERTS, fade: bool = False) -> None:
-    """A panel below what is drawn: a bar for each copy, beside each other.
+    """A panel below what is drawn: a bar for each replica, beside each other.
 
-    most: the load that reaches the top;  fade: copies that are on a GPU already are faint
+    most: the load that reaches the top;  fade: replicas that are on a GPU already are faint
     """
-    notes = ("a bar for", "each copy") if found.what == "expert" and max(found.copies) > 1 else ()
+    notes = ("a bar for", "each replica") if found.what == "expert" and max(found.replicas) > 1 else ()
     panel = _Columns(scene, len(found.load), height, most, f"{found.what}s", notes)
     bottom = panel.bottom
-    for expert, (load, copies) in enumerate(zip(found.load, found.copies, strict=True)):
+    for expert, (load, replicas) in enumerate(zip(found.load, found.replicas, strict=True)):
         left, share, lit = panel.left(expert), found.share(expert), expert == found.lit_expert
         hint = f"{found.what} {expert}: load {number(load)}"
-        if copies > 1:
-            hint += f", {copies} copies of {number(share)}"
+        if replicas > 1:
+            hint += f", {replicas} replicas of {number(share)}"
             whole = panel.tall(load)
             scene.boxes.append(Box(left, bottom - whole, panel.across, whole, TRACK, hint=hint))
-        tall, each = panel.tall(share), panel.across / copies
+        tall, each = panel.tall(share), panel.across / replicas
         on_gpu = sum(held.count(expert) for held in found.gpus) if fade else 0
-        fill, frame = (COPY if copies > 1 else SINGLE), (LIT if lit else "")
-        for copy in range(copies):
-            box = Box(left + copy * each, bottom - tall, each - min(1, each / 4), tall, fill, copies > 1, frame)
-            scene.boxes.append(box._replace(opacity=_FAINT if copy < on_gpu else 1.0, hint=hint))
-        times = f"×{copies}" if copies > 1 else ""
+        fill, frame = (REPLICA if replicas > 1 else SINGLE), (LIT if lit else "")
+        for replica in range(replicas):
+            box = Box(left + replica * each, bottom - tall, each - min(1, each / 4), tall, fill, replicas > 1, frame)
+            scene.boxes.append(box._replace(opacity=_FAINT if replica < on_gpu else 1.0, hint=hint))
+        times = f"×{replicas}" if replicas > 1 else ""
         for text in (f"{times}  {number(share)}".strip(), times):
             if text and 5.8 * len(text) < panel.step:
                 scene.texts.append(Text(left + panel.across / 2, bottom - tall - 4, text, "middle", 10, bold=lit))
@@ -154,7 +154,7 @@ def draw_gpus(
     before: Sequence[float] = (),
     height: float = _GPUS,
 ) -> None:
-    """A panel below what is drawn: a column for each GPU, stacked of the copies that it holds.
+    """A panel below what is drawn: a column for each GPU, stacked of the replicas that it holds.
 
     most: the load that reaches the top;  mean: of the GPUs, a dashed line;  bound: no plan's busiest GPU is lower;
     busiest: mark the GPU that has the most to do;  before: loads of the GPUs under another plan, as lines
@@ -167,12 +167,12 @@ def draw_gpus(
         x, y, bold = panel.left(gpu), bottom, gpu == marked
         scene.boxes.append(Box(x, top, across, height, TRACK))
         for expert in sorted(held, key=found.share, reverse=True):
-            tall, several = panel.tall(share := found.share(expert)), found.copies[expert] > 1
+            tall, several = panel.tall(share := found.share(expert)), found.replicas[expert] > 1
             y -= tall
             hint = f"GPU {gpu}, {number(loads[gpu])} in all: {found.what} {expert}, {number(share)}"
             lit = LIT if gpu == found.lit_gpu and expert == found.lit_expert else ""
             inner = max(0.0, tall - min(1, tall / 4))
-            box = Box(x, y, across, inner, COPY if several else SINGLE, several, lit, hint=hint)
+            box = Box(x, y, across, inner, REPLICA if several else SINGLE, several, lit, hint=hint)
             scene.boxes.append(box)
             scene.texts += label(box, str(expert))
         if bold:
@@ -227,12 +227,13 @@ def draw_layers(scene: Scene, plan: Plan, chosen: int) -> None:
     scene.height = panel.bottom + 4
 
 
-def draw_legend(scene: Scene, copies: bool = True, busiest: bool = True, before: str = "") -> None:
-    """What the colours mean. copies: whether some expert has several;  before: the other plan's policy."""
+def draw_legend(scene: Scene, replicas: bool = True, busiest: bool = True, before: str = "") -> None:
+    """What the colours mean. replicas: whether some expert has several;  before: the other plan's policy."""
     y, x = scene.height + 6, float(_LEFT)
-    entries = [("an expert's only copy", SINGLE, False, ""), ("one of several copies", COPY, True, "")] * copies
+    only, several = ("an expert's only replica", SINGLE, False, ""), ("one of several replicas", REPLICA, True, "")
+    entries = [only, several] * replicas
     if busiest:
-        bare = [("what it would have without them", TRACK, False, "")] * copies
+        bare = [("what it would have without them", TRACK, False, "")] * replicas
         entries += [*bare, ("the busiest GPU", "", False, LIT)]
     if before:
         entries.append((f"before: {before}", BEFORE, False, ""))

@@ -31,7 +31,7 @@ def test_the_last_picture_is_the_greedy_plan(given_: tuple[Sizes, np.ndarray]) -
     assert [sorted(held) for held in last.gpus] == np.sort(
         plan.physical_to_logical.reshape(sizes.gpus, -1), axis=1
     ).tolist()
-    assert last.copies == plan.replica_count[0].tolist()
+    assert last.replicas == plan.replica_count[0].tolist()
 
 
 def test_every_picture_is_one_step_further():
@@ -39,7 +39,7 @@ def test_every_picture_is_one_step_further():
     assert len(stepper.states) == len(stepper.sentences) == len(stepper.steps) + 1 == 4 + 4 + 16 + 1
     for before, after, step in zip(stepper.states, stepper.states[1:], stepper.steps, strict=False):
         assert len(after.node_of) - len(before.node_of) == (step.kind == "group")
-        assert sum(after.copies) - sum(before.copies) == (step.kind == "replica")
+        assert sum(after.replicas) - sum(before.replicas) == (step.kind == "replica")
         assert sum(map(len, after.gpus)) - sum(map(len, before.gpus)) == (step.kind == "slot")
     assert [step.kind for step in stepper.steps[:5]] == ["group"] * 4 + ["replica"]
     assert stepper.states[-1].node_of == {1: 0, 3: 1, 0: 1, 2: 0}
@@ -48,11 +48,11 @@ def test_every_picture_is_one_step_further():
 def test_sentences_say_what_happens_and_why():
     replicate = explore_algorithm([8, 3, 1], 6, what="replicate")
     assert replicate.sentences == [
-        "3 experts, one copy each, and 6 slots: who gets the 3 more copies?",
-        "Expert 0, 8 per copy, is the heaviest: it gets a second copy, and each has 4.",
-        "Expert 0, 4 per copy, is the heaviest: it gets a third copy, and each has 2.667.",
-        "Expert 1, 3 per copy, is the heaviest: it gets a second copy, and each has 1.5. "
-        "Done: no copy has more than 2.667; with one copy each it was 8.",
+        "3 experts, one replica each, and 6 slots: who gets the 3 more replicas?",
+        "Expert 0, 8 per replica, is the heaviest: it gets a second replica, and each has 4.",
+        "Expert 0, 4 per replica, is the heaviest: it gets a third replica, and each has 2.667.",
+        "Expert 1, 3 per replica, is the heaviest: it gets a second replica, and each has 1.5. "
+        "Done: no replica has more than 2.667; with one replica each it was 8.",
     ]
     assert replicate.plan is None
     pack = explore_algorithm([5, 9, 4, 2], gpus=2, what="pack")
@@ -63,7 +63,7 @@ def test_sentences_say_what_happens_and_why():
     assert pack.sentences[4].endswith("Done: the busiest GPU has 11, and the mean is 10: balancedness 0.909.")
     inside = explore_algorithm(LOAD, 16, 8, 2, 4, what="hierarchical")
     assert "Group 1, with 330, is the heaviest left. Node 0, with 0 so far" in inside.sentences[1]
-    assert "Expert 5, 165 per copy, is the heaviest of node 0" in inside.sentences[5]
+    assert "Expert 5, 165 per replica, is the heaviest of node 0" in inside.sentences[5]
     alone = explore_algorithm([3, 1], gpus=2, what="pack")
     assert alone.sentences[1].startswith("One slot on each GPU, so there is nothing to choose: item 0 goes to GPU 0.")
     nothing = explore_algorithm([0, 0], 4, 2)
@@ -89,11 +89,11 @@ def test_buttons_and_slider_move_picture_and_sentence():
     assert 'aria-live="polite"' in stepper.sentence.value
 
 
-def test_pictures_show_each_copy_and_what_each_gpu_holds():
+def test_pictures_show_each_replica_and_what_each_gpu_holds():
     stepper = explore_algorithm(LOAD, 16, 8)
-    stepper.at.value = 9  # four copies, then five slots
+    stepper.at.value = 9  # four replicas, then five slots
     hints = [title.text for rect in rects(stepper.picture.value) for title in rect if title.tag.endswith("title")]
-    assert sum("expert 10: load 183, 2 copies of 91.5" in hint for hint in hints) == 2 + 1  # and what it was before
+    assert sum("expert 10: load 183, 2 replicas of 91.5" in hint for hint in hints) == 2 + 1  # and what it was before
     assert [hint for hint in hints if hint.startswith("GPU")] == [
         "GPU 0, 91.5 in all: expert 10, 91.5",
         "GPU 1, 91.5 in all: expert 10, 91.5",

@@ -107,7 +107,7 @@ def test_layers_and_recorded_loads_by_name():
 def test_no_copies_shows_one_of_each():
     explorer = explore_balance(NAMED, 24, 4, policy="no copies")
     assert "the busiest GPU" in explorer.picture.value  # the legend
-    assert not any(of_copies in explorer.picture.value for of_copies in ("×", "each copy", "one of several"))
+    assert not any(text in explorer.picture.value for text in ("×", "each replica", "one of several"))
     assert "12 experts on 4 GPUs" in repr(explorer)
 
 

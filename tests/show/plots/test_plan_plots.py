@@ -18,7 +18,7 @@ def scene_of(plan: Plan, layer: int | None = None, before: Plan | None = None) -
 
 
 def boxes(scene: Scene) -> dict[int, list[Box]]:
-    """Of each GPU, those of the copies that it holds."""
+    """Of each GPU, those of the replicas that it holds."""
     found: dict[int, list[Box]] = {}
     for box in scene.boxes:
         if match := re.match(r"GPU (\d+),", box.hint):
