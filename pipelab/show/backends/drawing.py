@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgba, to_rgba_array
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
@@ -32,17 +32,17 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     """A chart on axes as wide as it was laid out for."""
     left, right, top, bottom = chart.left, chart.right, chart.top, chart.bottom
     vertices = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]).transpose(2, 0, 1)
-    faces = np.array(chart.colours, dtype=object)[chart.style].tolist()
-    edges = np.where((right - left) * chart.scale < _EDGED, 0, 0.4)
-    _add(axes, PolyCollection(list(vertices), facecolors=faces, edgecolors="w", linewidths=edges))
+    faces, edges = to_rgba_array(chart.colours)[chart.style], np.ones((len(vertices), 4))
+    edges[:, 3] = (right - left) * chart.scale >= _EDGED
+    _add(axes, PolyCollection(vertices, facecolors=faces, edgecolors=edges, linewidths=0.4))
     # One stroke per box, from its lower left to its upper right: matplotlib's hatches would take as long as all else.
     strokes = vertices[chart.hatched][:, [3, 1]]
-    _add(axes, LineCollection(strokes.tolist(), colors="#FFFFFFB0", linewidths=1.2))
+    _add(axes, LineCollection(strokes, colors="#FFFFFFB0", linewidths=1.2))
     _draw_labels(axes, chart)
     if chart.frames:
         frames = vertices[chart.frames]
         frames[:, 2:, 1] = bottom[np.array(chart.frames) + 1][:, None]
-        _add(axes, PolyCollection(list(frames), facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
+        _add(axes, PolyCollection(frames, facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
     axes.set_ylim(*chart.limits[::-1])
     draw_rows(axes, chart.rows, chart.begin, chart.until)
 

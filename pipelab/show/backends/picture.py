@@ -42,16 +42,21 @@ class Picture(Figure):
             self.panels.append(self.add_axes(place, sharex=self.panels[0] if self.panels else None))
 
     def finish(self, x: str, *, grid: bool = False, integer: bool = False) -> None:
-        """Give all panels plain axes, and the last one the x axis' numbers and what they count."""
+        """Leave of all axes only the lines below, and give the last one numbers and what they count."""
         for axes in self.panels:
-            last = axes is self.panels[-1]
-            plain(axes, x if last else "")
-            axes.tick_params(labelbottom=last)
+            axes.set_facecolor("none")
+            axes.tick_params(colors=INK, labelsize=8, length=3)
             axes.tick_params(axis="y", length=0)
+            axes.spines[:].set_color(INK)
+            axes.spines[["left", "right", "top"]].set_visible(False)
             if grid:
                 axes.grid(axis="y", color=INK, alpha=0.25, linewidth=0.6)
+        for axes in self.panels[:-1]:
+            axes.tick_params(labelbottom=False)
+        last = self.panels[-1]
+        last.set_xlabel(x, color=INK, fontsize=8, loc="right", labelpad=0)
         steps = {"integer": True} if integer else {"steps": [1, 2, 5, 10]}
-        self.panels[-1].xaxis.set_major_locator(MaxNLocator(16 if integer else 10, **steps))
+        last.xaxis.set_major_locator(MaxNLocator(16 if integer else 10, **steps))
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -74,16 +79,6 @@ def picture_formats() -> tuple[str, ...]:
     True
     """
     return tuple(FigureCanvasBase.get_supported_filetypes())
-
-
-def plain(axes: Axes, x: str) -> None:
-    """Axes with what is below only: a line, its numbers, and what they count. No ground, and no box around."""
-    axes.set_facecolor("none")
-    axes.tick_params(colors=INK, labelsize=8, length=3)
-    axes.set_xlabel(x, color=INK, fontsize=8, loc="right", labelpad=0)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(INK)
 
 
 def heading(axes: Axes, text: str, note: str = "") -> None:

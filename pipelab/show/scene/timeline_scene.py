@@ -95,24 +95,19 @@ class Tints:
     """
 
     def __init__(self, timeline: Timeline) -> None:
-        chunks: list[set[int]] = [set() for _ in range(timeline.num_ranks)]
-        holders: dict[int, set[int]] = {}
-        doers: dict[tuple[int, int], set[int]] = {}
-        self.microbatches = 0
-        for rank, action in zip(timeline.rank.tolist(), timeline.actions, strict=True):
-            for part in action.computes:
-                chunks[rank].add(part.stage)
-                holders.setdefault(part.stage, set()).add(rank)
-                doers.setdefault((part.stage, part.microbatch), set()).add(rank)
-                self.microbatches = max(self.microbatches, part.microbatch + 1)
-        shared = any(len(ranks) > 1 for ranks in doers.values())
-        self.bidirectional = not shared and any(len(ranks) > 1 for ranks in holders.values())
-        self.chunks = max((len(held) for held in chunks), default=0)  # per rank
-        levels = [0.0, *(CHUNK_TINT * chunk / (self.chunks - 1) for chunk in range(1, self.chunks))]
+        spans = zip(timeline.rank.tolist(), timeline.actions, strict=True)
+        done = {(part.stage, part.microbatch, rank) for rank, action in spans for part in action.computes}
+        held = {(rank, stage) for stage, _, rank in done}
+        self.microbatches = 1 + max((microbatch for _, microbatch, _ in done), default=-1)
+        shared = len({task[:2] for task in done}) < len(done)
+        self.bidirectional = not shared and len({stage for _, stage in held}) < len(held)
+        stages = [sorted(stage for holder, stage in held if holder == rank) for rank in range(timeline.num_ranks)]
+        self.chunks = max(map(len, stages), default=0)  # per rank
+        last = max(1, self.chunks - 1)
         self.tint = {
-            (rank, stage): level
-            for rank, held in enumerate(chunks)
-            for stage, level in zip(sorted(held), levels, strict=False)
+            (rank, stage): CHUNK_TINT * chunk / last
+            for rank, its in enumerate(stages)
+            for chunk, stage in enumerate(its)
         }
 
     def __call__(self, rank: int, part: Action) -> float:
