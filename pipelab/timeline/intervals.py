@@ -50,7 +50,7 @@ class Intervals:
 
     def within(self, low: Any, high: Any) -> Any:
         """The length of what lies in [low, high)."""
-        return Intervals(np.maximum(self.start, low), np.minimum(self.end, high)).total
+        return plain(np.maximum(0, np.minimum(self.end, high) - np.maximum(self.start, low)).sum())
 
     def shared(self, other: Intervals) -> Any:
         """The length of what lies in both."""

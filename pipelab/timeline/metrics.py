@@ -82,7 +82,10 @@ class Metrics:
     @cached_property
     def exposed_communication(self) -> tuple[Any, ...]:
         """Per rank: time in which it communicates (or is held by a blocking send) and computes nothing."""
-        streams = self._when(self.stream >= 0), self._when(self.stream == COMPUTE)
+        computing = self.stream == COMPUTE
+        if computing.all():
+            return (0,) * self.num_ranks
+        streams = self._when(self.stream >= 0), self._when(computing)
         return tuple(both.total - compute.total for both, compute in zip(*streams, strict=True))
 
     @cached_property
