@@ -80,3 +80,29 @@ class Theory:
     def bytes(self, message_bytes: Any) -> Any:
         """What all messages of one step carry, at `message_bytes` each."""
         return self.messages * message_bytes
+
+
+def equally_idle(
+    ranks: int,
+    microbatches: int,
+    costs: StageCosts,
+    bubble: Any,
+    formulas: dict[str, str],
+    stages_per_rank: int = 1,
+    **more: Any,
+) -> Theory:
+    """The form of a schedule that holds every parameter once, and in which all ranks are idle equally long.
+
+    Defaults are those of one stage per rank, where the bubble is the published one. more: the other attributes.
+    """
+    texts = {"makespan": "M·(F+B) + bubble", "published bubble": formulas["bubble"], "messages": "2·M·(P-1)"}
+    attributes = {
+        "makespan": microbatches * stages_per_rank * costs.both + bubble,
+        "idle": (bubble,) * ranks,
+        "published_bubble": bubble,
+        "parameters": 1,
+        "messages": 2 * microbatches * (ranks - 1),
+        "formulas": texts | formulas,
+        "assumes": "Nothing else.",
+    }
+    return Theory(**attributes | more)

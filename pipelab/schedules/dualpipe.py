@@ -3,18 +3,11 @@
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 from ..ir import Action, Schedule, at_least, bidirectional, counted
 from .building_blocks import pairs, stream, turns
 from .closed_form import StageCosts, Theory
 from .registry import register
-
-FORMULAS = {"bubble": "k·(F&B - W - min(I, W)) + max(k·F, k·I-F)", "published bubble": "k·(F&B+B-3·W)"}
-ASSUMES = (
-    "F&B lies between the longer of F and B, and F+B. The bubble is that of the ranks in the middle, which are idle "
-    "longest; the published one is the same where F = I ≥ W."
-)
 
 
 def dualpipe(ranks: int, microbatches: int) -> Schedule:
@@ -130,45 +123,38 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
     overlapped pairs, so more to do. ValueError for sizes that DualPipe is not made for, and F&B shorter than F or B.
     """
     require_sizes(ranks, microbatches)
-    makespan, idle, published = idle_in_eight_phases(ranks // 2, microbatches // 2, costs)
-    return Theory(
-        makespan=makespan,
-        idle=(*idle, *reversed(idle)),
-        published_bubble=published,
-        peak_activations=(ranks + 1,) * ranks,
-        parameters=2,
-        messages=2 * microbatches * (ranks - 1),
-        formulas={
-            "makespan": "(P+1)·(F+B) + (M-P-1)·F&B + bubble",
-            **FORMULAS,
-            "k": "P/2-1",
-            "peak activations": "P+1",
-            "messages": "2·M·(P-1)",
-        },
-        assumes=ASSUMES,
-    )
-
-
-def idle_in_eight_phases(half: int, microbatches: int, costs: StageCosts) -> tuple[Any, tuple[Any, ...], Any]:
-    """Makespan, idle time from the end to the middle, and published bubble.
-
-    half           ranks from the end to the middle, or the fold
-    microbatches   that come in at this end
-    """
     f, b, i, w, overlapped = costs
     if overlapped < max(f, b):
         raise ValueError(
             f"an overlapped pair takes {overlapped}, less than its {'forward' if f > b else 'backward'} alone, "
             f"{max(f, b)}: then the closed form does not hold"
         )
+    half = ranks // 2
     k = half - 1
-    bubble = k * (overlapped - w - min(i, w)) + max(k * f, k * i - f)
-    busy = []
+    busy = []  # from the end to the middle
     for depth in range(half):
-        each = 2 * microbatches - 3 * half + depth + (depth < k)  # pairs
-        busy.append((2 * microbatches - each) * costs.both + each * overlapped)
-    makespan = busy[k] + bubble
-    return makespan, tuple(makespan - work for work in busy), k * (overlapped + i - 2 * w)
+        pairs_done = microbatches - 3 * half + depth + (depth < k)
+        busy.append((microbatches - pairs_done) * costs.both + pairs_done * overlapped)
+    makespan = busy[k] + k * (overlapped - w - min(i, w)) + max(k * f, k * i - f)
+    idle = tuple(makespan - work for work in busy)
+    return Theory(
+        makespan=makespan,
+        idle=idle + idle[::-1],
+        published_bubble=k * (overlapped + i - 2 * w),
+        peak_activations=(ranks + 1,) * ranks,
+        parameters=2,
+        messages=2 * microbatches * (ranks - 1),
+        formulas={
+            "makespan": "(P+1)·(F+B) + (M-P-1)·F&B + bubble",
+            "bubble": "k·(F&B - W - min(I, W)) + max(k·F, k·I-F)",
+            "published bubble": "k·(F&B+B-3·W)",
+            "k": "P/2-1",
+            "peak activations": "P+1",
+            "messages": "2·M·(P-1)",
+        },
+        assumes="F&B lies between the longer of F and B, and F+B. The bubble is that of the ranks in the middle, which "
+        "are idle longest; the published one is the same where F = I ≥ W.",
+    )
 
 
 register(

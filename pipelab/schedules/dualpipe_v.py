@@ -1,10 +1,11 @@
 """DualPipeV: DualPipe cut in half and folded to a V, so that every parameter is there once."""
 
+from dataclasses import replace
 from itertools import chain
 
 from ..ir import Schedule, at_least, v_shape
 from .closed_form import StageCosts, Theory
-from .dualpipe import ASSUMES, FORMULAS, eight_phases, idle_in_eight_phases, require_full
+from .dualpipe import closed_form as closed_form_of_both_halves, eight_phases, require_full
 from .registry import register
 
 
@@ -46,22 +47,21 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
     ValueError for fewer than 2P micro-batches, and for F&B shorter than F or B.
     """
     require_full("DualPipeV", ranks, microbatches)
-    makespan, idle, published = idle_in_eight_phases(ranks, microbatches, costs)
-    return Theory(
-        makespan=makespan,
-        idle=idle,
-        published_bubble=published,
-        peak_activations=(2 * ranks + 1,) * ranks,
+    unfolded = closed_form_of_both_halves(2 * ranks, 2 * microbatches, costs)
+    return replace(
+        unfolded,
+        idle=unfolded.idle[:ranks],
+        peak_activations=unfolded.peak_activations[:ranks],
         parameters=1,
         messages=4 * microbatches * (ranks - 1),
-        formulas={
+        formulas=unfolded.formulas
+        | {
             "makespan": "(2·P+1)·(F+B) + (2·M-2·P-1)·F&B + bubble",
-            **FORMULAS,
             "k": "P-1",
             "peak activations": "2·P+1",
             "messages": "4·M·(P-1)",
         },
-        assumes=ASSUMES + " All costs are those of one of the 2P stages.",
+        assumes=unfolded.assumes + " All costs are those of one of the 2P stages.",
     )
 
 

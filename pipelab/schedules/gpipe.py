@@ -4,7 +4,7 @@ from typing import Any
 
 from ..ir import Schedule, at_least, linear
 from .building_blocks import stream
-from .closed_form import StageCosts, Theory
+from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
 
@@ -41,24 +41,9 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
 
 
 def filled_once(ranks: int, microbatches: int, costs: StageCosts, peak: str, **more: Any) -> Theory:
-    """The pipeline fills and empties once, over P stages."""
-    bubble = (ranks - 1) * costs.both
-    return Theory(
-        makespan=microbatches * costs.both + bubble,
-        idle=(bubble,) * ranks,
-        published_bubble=bubble,
-        parameters=1,
-        messages=2 * microbatches * (ranks - 1),
-        formulas={
-            "makespan": "(M+P-1)·(F+B)",
-            "bubble": "(P-1)·(F+B)",
-            "published bubble": "(P-1)·(F+B)",
-            "peak activations": peak,
-            "messages": "2·M·(P-1)",
-        },
-        assumes="Nothing else.",
-        **more,
-    )
+    """The pipeline fills and empties once, over P stages. peak: the text of `peak_activations`."""
+    formulas = {"makespan": "(M+P-1)·(F+B)", "bubble": "(P-1)·(F+B)", "peak activations": peak}
+    return equally_idle(ranks, microbatches, costs, (ranks - 1) * costs.both, formulas, **more)
 
 
 register("gpipe", gpipe, closed_form=closed_form, lesson=2)

@@ -4,7 +4,7 @@ from itertools import chain
 
 from ..ir import Action, Schedule, at_least, looped
 from .building_blocks import stream, turns
-from .closed_form import StageCosts, Theory
+from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
 
@@ -72,14 +72,16 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts, chunks: int) -
     first_group = len(groups_of(ranks, microbatches)[0])
     published = (ranks - 1) * costs.both
     bubble = published + (chunks - 1) * max(0, ranks - microbatches) * costs.both
-    return Theory(
-        makespan=microbatches * chunks * costs.both + bubble,
-        idle=(bubble,) * ranks,
+    return equally_idle(
+        ranks,
+        microbatches,
+        costs,
+        bubble,
+        stages_per_rank=chunks,
         published_bubble=published,
         peak_activations=tuple(
             min((chunks - 1) * first_group + 2 * (ranks - 1 - rank) + 1, microbatches * chunks) for rank in range(ranks)
         ),
-        parameters=1,
         messages=2 * microbatches * (ranks * chunks - 1) if ranks > 1 else 0,
         formulas={
             "makespan": "(M·V+P-1 + (V-1)·max(0, P-M))·(F+B)",

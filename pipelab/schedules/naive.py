@@ -2,7 +2,7 @@
 
 from ..ir import Schedule, at_least, linear
 from .building_blocks import stream, turns
-from .closed_form import StageCosts, Theory
+from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
 
@@ -32,22 +32,8 @@ def naive(ranks: int, microbatches: int) -> Schedule:
 def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
     """One micro-batch at a time: makespan M·P·(F+B)."""
     bubble = microbatches * (ranks - 1) * costs.both
-    return Theory(
-        makespan=microbatches * ranks * costs.both,
-        idle=(bubble,) * ranks,
-        published_bubble=bubble,
-        peak_activations=(1,) * ranks,
-        parameters=1,
-        messages=2 * microbatches * (ranks - 1),
-        formulas={
-            "makespan": "M·P·(F+B)",
-            "bubble": "M·(P-1)·(F+B)",
-            "published bubble": "M·(P-1)·(F+B)",
-            "peak activations": "1",
-            "messages": "2·M·(P-1)",
-        },
-        assumes="Nothing else.",
-    )
+    formulas = {"makespan": "M·P·(F+B)", "bubble": "M·(P-1)·(F+B)", "peak activations": "1"}
+    return equally_idle(ranks, microbatches, costs, bubble, formulas, peak_activations=(1,) * ranks)
 
 
 register("naive", naive, closed_form=closed_form, lesson=1)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..ir import Action, Schedule, at_least, linear
 from .building_blocks import stream, turns
-from .closed_form import StageCosts, Theory
+from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
 
@@ -78,9 +78,7 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
     )
 
 
-def put_off_form(
-    ranks: int, microbatches: int, costs: StageCosts, per_rank: int, formulas: dict[str, str], **more: Any
-) -> Theory:
+def put_off_form(ranks: int, microbatches: int, costs: StageCosts, per_rank: int, **more: Any) -> Theory:
     """For any M and any F, I and W. Where M is large, the longest chain is one of the three in the formulas.
 
     The bubble is the largest of several: of the chains of actions, each waiting for the one before, that can be the
@@ -97,16 +95,7 @@ def put_off_form(
     chains.append((ranks - 1) * i + (ranks - peak) * f)
     if per_rank == 2 and peak % 2 == 0:  # an even number below 2P-1: one more turns round in the middle of the ranks
         chains.append((ranks - 2) * f + (ranks - peak // 2) * i)
-    bubble = max(chains)
-    return Theory(
-        makespan=microbatches * costs.both + bubble,
-        idle=(bubble,) * ranks,
-        peak_activations=(peak,) * ranks,
-        parameters=1,
-        messages=2 * microbatches * (ranks - 1),
-        formulas={"makespan": "M·(F+B) + bubble", "messages": "2·M·(P-1)", **formulas},
-        **more,
-    )
+    return equally_idle(ranks, microbatches, costs, max(chains), peak_activations=(peak,) * ranks, **more)
 
 
 register("zb-h1", zb_h1, closed_form=closed_form, lesson=5)

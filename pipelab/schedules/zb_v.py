@@ -1,8 +1,10 @@
 """ZB-V: two stages a rank, down the ranks and back up, so that rank 0 has first and last."""
 
+from itertools import chain
+
 from ..ir import Action, Schedule, at_least, v_shape
 from .building_blocks import stream, turns
-from .closed_form import StageCosts, Theory
+from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
 
@@ -40,16 +42,18 @@ def _program(rank: int, ranks: int, microbatches: int) -> tuple[Action, ...]:
     down, up = rank, 2 * ranks - 1 - rank
     f0, i0, w0, f1, i1, w1 = (stream(kind, stage, range(microbatches)) for stage in (down, up) for kind in "FIW")
     below = ranks - 1 - rank
-    return (
-        *turns(2 * below + 1, f0),  # Warm-up: until the first micro-batch comes back up,
-        *turns(rank, f1, f0),  # until it is through the last stage,
-        *turns(below + 1, f1, i1, w1),  # and until its gradient has gone down and come back up.
-        *turns(microbatches - 2 * ranks + 1 + rank, f0, i0, w0, f1, i1, w1),  # Steady.
-        *turns(below, i0, w0, f1, i1, w1),  # Drain: no micro-batch is left to enter.
-        *turns(rank, i0, i1),  # What other ranks wait for goes first,
-        *turns(below + 1, i0, w0),
-        *turns(rank, w1),  # what nobody waits for last.
-        *turns(rank, w0),
+    return tuple(
+        chain(
+            turns(2 * below + 1, f0),  # Warm-up: until the first micro-batch comes back up,
+            turns(rank, f1, f0),  # until it is through the last stage,
+            turns(below + 1, f1, i1, w1),  # and until its gradient has gone down and come back up.
+            turns(microbatches - 2 * ranks + 1 + rank, f0, i0, w0, f1, i1, w1),  # Steady.
+            turns(below, i0, w0, f1, i1, w1),  # Drain: no micro-batch is left to enter.
+            turns(rank, i0, i1),  # What other ranks wait for goes first,
+            turns(below + 1, i0, w0),
+            turns(rank, w1),  # what nobody waits for last.
+            turns(rank, w0),
+        )
     )
 
 
@@ -77,13 +81,14 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
         2 * k * f - k * i - w,
         2 * k * f - (2 * k + 1) * w,
     ]
-    bubble = max(chains) if k else 0
-    return Theory(
-        makespan=2 * microbatches * costs.both + bubble,
-        idle=(bubble,) * ranks,
+    return equally_idle(
+        ranks,
+        microbatches,
+        costs,
+        bubble=max(chains) if k else 0,
+        stages_per_rank=2,
         published_bubble=0,
         peak_activations=(2 * ranks,) * ranks,
-        parameters=1,
         messages=4 * microbatches * (ranks - 1),
         formulas={
             "makespan": "2·M·(F+B) + bubble",
