@@ -1,12 +1,7 @@
 """What each rank does, in what order: a schedule is data. Pure Python, no dependencies."""
 
 from .action import Action
-from .check import (
-    Problem,
-    ScheduleError,
-    check,
-    require_valid as require_valid,  # for other rooms; not in __all__, as the next two
-)
+from .check import Problem, ScheduleError, check, require_valid as require_valid  # for other rooms, as the next ones
 from .lower import lower
 from .numbers import at_least as at_least, counted as counted
 from .placement import Placement, bidirectional, linear, looped, v_shape

@@ -174,13 +174,8 @@ def from_csv(text: str, name: str = "csv") -> Schedule:
             wrong = f"rank {rank} has {part}: {len(computes)} actions can't be for so many stages and micro-batches"
             raise ValueError(wrong)
     microbatches = 1 + max(part.microbatch for _, part in computes)
-    return Schedule(
-        name,
-        _placement_of(computes, microbatches, len(programs)),
-        microbatches,
-        tuple(programs),
-        training=any(part.kind != "F" for _, part in computes),
-    )
+    placement = _placement_of(computes, microbatches, len(programs))
+    return Schedule(name, placement, microbatches, tuple(programs), any(part.kind != FORWARD for _, part in computes))
 
 
 def _parse(cell: str, line: int) -> Action:
@@ -201,7 +196,9 @@ def _placement_of(computes: Iterable[tuple[int, Action]], microbatches: int, ran
     known = [linear(ranks), v_shape(ranks), bidirectional(ranks)]
     if stages % ranks == 0:
         known.append(looped(ranks, stages // ranks))
-    for placement in [*known, *([Placement("custom", whole)] if whole else [])]:
+    if whole:
+        known.append(Placement("custom", whole))
+    for placement in known:
         if placement.num_stages == stages and placement.num_ranks == ranks and set(whole) <= set(placement.routes):
             dealt = (placement.routes[placement.route_of(m, microbatches)] for m in range(microbatches))
             if all(_agrees(route, found) for route, found in zip(dealt, routes, strict=True)):

@@ -79,8 +79,7 @@ class Recording:
             self.untimed += 1
             return
         name, args = str(event.get("name", "")), event.get("args")
-        if not isinstance(args, dict):
-            args = {}
+        args = args if isinstance(args, dict) else {}
         if category in GPU_WORK:
             stream = self._stream(args.get("device", event.get("pid")), args.get("stream", event.get("tid")))
             row = self._number(name), self._number(GPU_WORK[category]), _whole(args.get("correlation"))

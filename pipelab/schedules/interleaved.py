@@ -1,6 +1,6 @@
 """Interleaved 1F1B: several short stages per rank, so that a round through the ranks, and the bubble, is shorter."""
 
-from itertools import chain
+from itertools import chain, pairwise
 
 from ..ir import Action, Schedule, at_least, looped
 from .building_blocks import stream, turns
@@ -50,7 +50,7 @@ def groups_of(ranks: int, microbatches: int) -> list[range]:
     count = max(1, microbatches // ranks)
     smaller, larger = divmod(microbatches, count)
     starts = [group * smaller + min(group, larger) for group in range(count + 1)]
-    return [range(start, end) for start, end in zip(starts, starts[1:], strict=False)]
+    return [range(start, end) for start, end in pairwise(starts)]
 
 
 def _program(stages: range, below: int, groups: list[range]) -> tuple[Action, ...]:

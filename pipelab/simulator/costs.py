@@ -124,18 +124,11 @@ class Costs:
                 backward_input[stage], backward_weight[stage] = whole[stage] * share, whole[stage] * (1 - share)
         forward = per_stage("F")
         serial = [sum(parts) for parts in zip(forward, backward_input, backward_weight, strict=True)]
-        gains = [
-            known[OVERLAP, stage] / serial[stage] for stage in stages if (OVERLAP, stage) in known and serial[stage]
-        ]
-        pairs = [known.get((OVERLAP, stage), serial[stage] * median(gains or [1.0])) for stage in stages]
-        return cls(
-            forward=forward,
-            backward_input=backward_input,
-            backward_weight=backward_weight,
-            overlapped=pairs if any(kind == OVERLAP for kind, _ in known) else None,
-            free_at=timeline.free_at,
-            unit=timeline.unit,
-        )
+        paired = [stage for stage in stages if (OVERLAP, stage) in known]
+        gain = median([known[OVERLAP, stage] / serial[stage] for stage in paired if serial[stage]] or [1.0])
+        pairs = [known.get((OVERLAP, stage), serial[stage] * gain) for stage in stages] if paired else None
+        one_by_one = forward, backward_input, backward_weight
+        return cls(*one_by_one, pairs, free_at=timeline.free_at, unit=timeline.unit)
 
     @classmethod
     def deepseek_v3(cls) -> Costs:

@@ -55,22 +55,11 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     start, end, stuck = walk(encoded.bounds, needs, also_needs, durations, delays, also_delays, holds)
     if stuck:
         require_valid(schedule)
-    timeline = Timeline(
-        schedule.name,
-        schedule.num_ranks,
-        encoded.actions,
-        encoded.rank,
-        np.full(len(start), COMPUTE),
-        np.array(start),
-        np.array(end),
-        unit=costs.unit,
-        free_at=costs.free_at,
-        journeys=journeys,
-    )
+    columns = encoded.actions, encoded.rank, np.full(len(start), COMPUTE), np.array(start), np.array(end)
+    attributes: dict[str, Any] = {"unit": costs.unit, "free_at": costs.free_at, "journeys": journeys}
+    timeline = Timeline(schedule.name, schedule.num_ranks, *columns, **attributes)
     if any(holds) or costs.communicates:
-        spans = _spans(timeline, schedule, costs)
-        attributes = {"unit": costs.unit, "free_at": costs.free_at, "journeys": journeys}
-        return Timeline.from_spans(spans, schedule.name, schedule.num_ranks, **attributes)
+        return Timeline.from_spans(_spans(timeline, schedule, costs), **timeline.attributes)
     return timeline
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-from ..ir import Placement, Schedule, at_least
+from ..ir import Schedule, at_least
 from ..ir.numbers import divided
 from ..schedules import SCHEDULES, build, registered
 from ..simulator.costs import Costs
@@ -169,9 +170,9 @@ def compare_schedules(
     costs.require_stages(ranks)
     rows, left_out = [], {}
     for name in SCHEDULES if schedules is None else schedules:
-        has_choice = registered(name).chunks is not None
+        chosen = None if registered(name).chunks is None else chunks
         try:
-            schedule = build(name, ranks, microbatches, chunks if has_choice else None)
+            schedule = build(name, ranks, microbatches, chosen)
         except ValueError as error:
             left_out[name] = str(error)
         else:
@@ -182,9 +183,7 @@ def compare_schedules(
 def _row(schedule: Schedule, costs: Costs) -> Row:
     parts = schedule.num_stages // schedule.num_ranks
     timeline = simulate(schedule, costs.cut(parts))
-    messages = 2 * sum(
-        _crossings(schedule.placement, m, schedule.num_microbatches) for m in range(schedule.num_microbatches)
-    )
+    messages = 2 * sum(_crossings(schedule, microbatch) for microbatch in range(schedule.num_microbatches))
     return Row(
         schedule=schedule,
         timeline=timeline,
@@ -199,7 +198,7 @@ def _row(schedule: Schedule, costs: Costs) -> Row:
     )
 
 
-def _crossings(placement: Placement, microbatch: int, num_microbatches: int) -> int:
+def _crossings(schedule: Schedule, microbatch: int) -> int:
     """Boundaries between stages at which a micro-batch goes from one rank to another."""
-    route = placement.routes[placement.route_of(microbatch, num_microbatches)]
-    return sum(here != there for here, there in zip(route, route[1:], strict=False))
+    route = [schedule.rank_of(stage, microbatch) for stage in range(schedule.num_stages)]
+    return sum(here != there for here, there in pairwise(route))

@@ -32,14 +32,10 @@ def to_chrome_trace(timeline: Timeline) -> str:
     ----------
     Google, *Trace Event Format*, docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU
     """
-    attributes = {**timeline.attributes, "journeys": [_exact(time) for time in timeline.journeys]}
-    return json.dumps(
-        {
-            "displayTimeUnit": "ms",
-            "otherData": {"format": "pipelab", **attributes},
-            "traceEvents": [*_names(timeline), *_spans(timeline), *_arrows(timeline)],
-        }
-    )
+    journeys = [_exact(time) for time in timeline.journeys]
+    other = {"format": "pipelab", **timeline.attributes, "journeys": journeys}
+    events = [*_names(timeline), *_spans(timeline), *_arrows(timeline)]
+    return json.dumps({"displayTimeUnit": "ms", "otherData": other, "traceEvents": events})
 
 
 def _names(timeline: Timeline) -> Iterator[dict[str, Any]]:
@@ -52,16 +48,9 @@ def _names(timeline: Timeline) -> Iterator[dict[str, Any]]:
 def _spans(timeline: Timeline) -> Iterator[dict[str, Any]]:
     # Viewers nest the slices of a thread: of two that start together, the longer one (of two sends) must come first.
     for rank, stream, action, start, end in sorted(timeline.spans, key=lambda span: (span.start, -span.end)):
-        yield {
-            "ph": "X",
-            "name": str(action),
-            "cat": action.kind,
-            "pid": rank,
-            "tid": STREAMS.index(stream),
-            "ts": _us(_ns(start)),
-            "dur": _us(_ns(end) - _ns(start)),
-            "args": {"start": _exact(start), "end": _exact(end)},
-        }
+        what = {"name": str(action), "cat": action.kind, "pid": rank, "tid": STREAMS.index(stream)}
+        when = {"ts": _us(_ns(start)), "dur": _us(_ns(end) - _ns(start))}
+        yield {"ph": "X", **what, **when, "args": {"start": _exact(start), "end": _exact(end)}}
 
 
 def _arrows(timeline: Timeline) -> Iterator[dict[str, Any]]:
@@ -108,17 +97,7 @@ def from_chrome_trace(text: str) -> Timeline:
     if not isinstance(other, dict) or other.get("format") != "pipelab":
         raise ValueError("not a trace that pipelab wrote: its otherData does not say format: pipelab")
     try:
-        spans = [
-            Span(
-                event["pid"],
-                _STREAM_OF[event["tid"]],
-                Action.parse(event["name"]),
-                _number(event["args"]["start"]),
-                _number(event["args"]["end"]),
-            )
-            for event in trace["traceEvents"]
-            if event["ph"] == "X"
-        ]
+        spans = [_span(event) for event in trace["traceEvents"] if event["ph"] == "X"]
         attributes = _attributes(other)
         ranks = range(attributes["num_ranks"])
         if stray := [span for span in spans if span.rank not in ranks or span.end < span.start]:
@@ -129,6 +108,11 @@ def from_chrome_trace(text: str) -> Timeline:
         return Timeline.from_spans(spans, **attributes)
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"a damaged trace: {type(error).__name__}: {error}") from None
+
+
+def _span(event: dict[str, Any]) -> Span:
+    start, end = (_number(event["args"][key]) for key in ("start", "end"))
+    return Span(event["pid"], _STREAM_OF[event["tid"]], Action.parse(event["name"]), start, end)
 
 
 def _attributes(other: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..ir.numbers import plain
+
 
 class Intervals:
     """The union of half-open intervals [start, end), which may overlap and come in any order.
@@ -75,8 +77,3 @@ class Intervals:
     def _until(self) -> np.ndarray:
         """The length of all pieces before each one."""
         return np.append(0, np.cumsum(self.end - self.start)[:-1])
-
-
-def plain(value: Any) -> Any:
-    """A numpy scalar as the Python number that it is."""
-    return value.item() if isinstance(value, np.generic) else value

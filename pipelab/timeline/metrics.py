@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..ir import Action
+from ..ir.numbers import plain
 from .dependencies import Dependencies
-from .intervals import Intervals, plain
+from .intervals import Intervals
 from .span import COMPUTE, is_send
 
 
