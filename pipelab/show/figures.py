@@ -62,7 +62,7 @@ def _figures(timeline: Timeline, in_shares: bool) -> dict[str, str]:
         return _listed((value if value > noise else 0 for value in values), unit)
 
     found = {
-        "makespan": f"{number(timeline.makespan)}{unit}",
+        "makespan": number(timeline.makespan, timeline.unit),
         "bubble fraction": percent(timeline.bubble_fraction),
         "bubble / ideal": percent(timeline.bubble_over_ideal),
         "idle per rank": times(timeline.idle),
@@ -94,16 +94,20 @@ def _messages(timeline: Timeline) -> int:
     return down + sum(backward.get((stage - 1, m), rank) != rank for (stage, m), rank in backward.items())
 
 
-def number(value: Any) -> str:
-    """A number with at most four significant digits: 33, 22.8, 331.2, 0.0625.
+def number(value: Any, unit: str = "") -> str:
+    """A number with at most four significant digits, such as 33, 22.8 or 0.0625, and its unit, if it has one.
 
-    >>> number(22.799999), number(1331.2)
-    ('22.8', '1331')
+    >>> number(22.799999), number(1331.2, "ms")
+    ('22.8', '1331 ms')
     """
     value = float(value)
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.4g}"
+    digits = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{digits} {unit}" if unit else digits
+
+
+def origin(timeline: Timeline) -> str:
+    """How a timeline came about: "simulated", say, or "measured, paced"."""
+    return f"{timeline.source}, {timeline.note}" if timeline.note else timeline.source
 
 
 def percent(value: Any) -> str:

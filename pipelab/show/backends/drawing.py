@@ -5,13 +5,13 @@ A patch and a text for each box would take ten times as long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import Collection, LineCollection, PathCollection, PolyCollection
+from matplotlib.collections import Collection as Shapes, LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_rgba, to_rgba_array
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
@@ -20,9 +20,9 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
 
 from ..palette import INK, LABEL, OVERLAP, TRACK
-from ..scene.chart import Chart
+from ..scene.chart import Chart, legend
 from ..scene.shapes import PAGE, Box, Scene
-from .picture import UNITS, Picture
+from .picture import UNITS, Picture, heading, legend_below
 
 POINTS = 72 / UNITS  # of a unit
 _EDGED = 3  # units: of narrower boxes a white edge would hide too much
@@ -34,7 +34,7 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     vertices = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]).transpose(2, 0, 1)
     faces, edges = to_rgba_array(chart.colours)[chart.style], np.ones((len(vertices), 4))
     edges[:, 3] = (right - left) * chart.scale >= _EDGED
-    _add(axes, PolyCollection(vertices, facecolors=faces, edgecolors=edges, linewidths=0.4))
+    _add(axes, PolyCollection(list(vertices), facecolors=faces, edgecolors=edges, linewidths=0.4))
     # One stroke per box, from its lower left to its upper right: matplotlib's hatches would take as long as all else.
     strokes = vertices[chart.hatched][:, [3, 1]]
     _add(axes, LineCollection(strokes, colors="#FFFFFFB0", linewidths=1.2))
@@ -42,9 +42,22 @@ def draw_chart(axes: Axes, chart: Chart) -> None:
     if chart.frames:
         frames = vertices[chart.frames]
         frames[:, 2:, 1] = bottom[np.array(chart.frames) + 1][:, None]
-        _add(axes, PolyCollection(frames, facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
+        _add(axes, PolyCollection(list(frames), facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
     axes.set_ylim(*chart.limits[::-1])
     draw_rows(axes, chart.rows, chart.begin, chart.until)
+
+
+def charts_picture(
+    width: float, titled: Sequence[tuple[Chart, str, str]], unit: str, kinds: Collection[str]
+) -> Picture:
+    """Charts one above the other, each with a title and a note, on one time axis; `kinds` are in the legend."""
+    picture = Picture(width, [chart.height / UNITS for chart, _, _ in titled])
+    for axes, (chart, title, note) in zip(picture.panels, titled, strict=True):
+        draw_chart(axes, chart)
+        heading(axes, title, note)
+    picture.finish(f"time, {unit}" if unit else "time")
+    legend_below(picture.panels[-1], legend(kinds))
+    return picture
 
 
 def draw_rows(axes: Axes, rows: Sequence[tuple[float, str]], begin: float, until: float) -> None:
@@ -55,7 +68,7 @@ def draw_rows(axes: Axes, rows: Sequence[tuple[float, str]], begin: float, until
     axes.set_yticks([middle for middle, _ in shown], [name for _, name in shown])
 
 
-def _add(axes: Axes, collection: Collection) -> None:
+def _add(axes: Axes, collection: Shapes) -> None:
     axes.add_collection(collection, autolim=False)
 
 

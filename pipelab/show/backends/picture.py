@@ -33,7 +33,7 @@ class Picture(Figure):
         height = sum(panels) + _ABOVE * len(panels) + _BELOW
         super().__init__(figsize=(width, height), dpi=100)
         self.set_facecolor("none")
-        self.panel_width = width - _LEFT - _RIGHT
+        self.panel_width = panel_width(width)
         self.panels: list[Axes] = []
         upper = height
         for panel in panels:
@@ -70,6 +70,11 @@ class Picture(Figure):
         return {"image/png": self.png(), "text/plain": "<a picture>"}, {"image/png": size}
 
 
+def panel_width(width: float) -> float:
+    """How wide the panels of a picture of that width are."""
+    return width - _LEFT - _RIGHT
+
+
 def picture_formats() -> tuple[str, ...]:
     """The endings of files that a picture can be saved to.
 
@@ -87,28 +92,12 @@ def heading(axes: Axes, text: str, note: str = "") -> None:
     axes.set_title(note, color=INK, fontsize=8, loc="right", pad=4)
 
 
-def patches(styles: Sequence[Style]) -> list[Patch]:
-    """What a legend shows of styles."""
-    return [Patch(facecolor=style.colour, edgecolor="w", label=style.name) for style in styles]
-
-
-def legend_below(axes: Axes, handles: Sequence[Artist] | None = None, handlelength: float = 1.0) -> None:
-    """What the colours mean, in one row below the x axis. handles: None: of all that has a label."""
-    if handles is None:
-        handles = axes.get_legend_handles_labels()[0]
+def legend_below(axes: Axes, styles: Sequence[Style] = (), handlelength: float = 1.0) -> None:
+    """What the colours mean, in one row below the x axis: those of styles, by default of all that has a label."""
+    handles: list[Artist] = [Patch(facecolor=each.colour, edgecolor="w", label=each.name) for each in styles]
+    handles = handles or axes.get_legend_handles_labels()[0]
     height = axes.get_position().height * axes.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
-    legend = axes.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.0, -0.24 / height),
-        ncols=max(1, len(handles)),
-        fontsize=8,
-        frameon=False,
-        handlelength=handlelength,
-        handleheight=1.0,
-        borderpad=0.0,
-        borderaxespad=0.0,
-        columnspacing=1.2,
-    )
-    for text in legend.get_texts():
-        text.set_color(INK)
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.0, -0.24 / height), "borderaxespad": 0}
+    look: dict[str, Any] = {"fontsize": 8, "labelcolor": INK, "frameon": False, "borderpad": 0}
+    room: dict[str, Any] = {"handlelength": handlelength, "handleheight": 1.0, "columnspacing": 1.2}
+    axes.legend(handles=handles, ncols=max(1, len(handles)), **place, **look, **room)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from ...ir import Action, counted
 from ...timeline import Timeline
-from ..figures import number
+from ..figures import number, origin
 from ..palette import LABEL, STYLES, tinted
 from ..scene.timeline_scene import Tints
 
@@ -45,10 +45,8 @@ def text_timeline(timeline: Timeline, width: int = 100, colour: bool = False) ->
             ground = tinted(STYLES[part.kind].colour, tint_of(rank, part))
             text = _block(action, last - first)
             rows[rank][first : first + len(text)] = [(character, ground) for character in text]
-    unit = f" {timeline.unit}" if timeline.unit else ""
-    note = f", {timeline.note}" if timeline.note else ""
-    ranks = counted(timeline.num_ranks, "rank")
-    lines = [f"{timeline.name}, {timeline.source}{note}: {ranks}, {number(timeline.makespan)}{unit}"]
+    sizes = f"{counted(timeline.num_ranks, 'rank')}, {number(timeline.makespan, timeline.unit)}"
+    lines = [f"{timeline.name}, {origin(timeline)}: {sizes}"]
     for rank, row in enumerate(rows):
         line = f"rank {rank:<4}"
         for ground, columns in groupby(row, lambda column: column[1]):

@@ -85,7 +85,7 @@ class AlgorithmExplorer(Explorer):
         self.placed: tuple[list[int], list[int]] | None = None
         self.steps: list[Step] = []
         allocation = _beginning(given[0].tolist(), self.sizes, what)
-        self.states, self.sentences = [allocation], [self._opening(allocation)]
+        self.states, self.sentences = [allocation], [self._opening()]
         for step in self._follow(scaled(given)[0]):
             self.steps.append(step)
             self.states.append(_after(self.states[-1], step))
@@ -153,7 +153,7 @@ class AlgorithmExplorer(Explorer):
 
     # -- sentences ---------------------------------------------------------------------------------------------------
 
-    def _opening(self, allocation: Allocation) -> str:
+    def _opening(self) -> str:
         sizes = self.sizes
         if self.what == "pack":
             return f"{sizes.experts} items for {sizes.gpus} GPUs, {sizes.slots} on each. Which goes first, and where?"
@@ -180,24 +180,21 @@ class AlgorithmExplorer(Explorer):
 
 def _beginning(load: list[float], sizes: Sizes, what: str) -> Allocation:
     gpus: list[list[int]] = [] if what == "replicate" else [[] for _ in range(sizes.gpus)]
-    allocation = Allocation(load, [1] * sizes.experts, gpus, sizes.slots, sizes.nodes)
-    allocation.groups = sizes.groups if what == "hierarchical" else 1
-    allocation.what = "item" if what == "pack" else "expert"
-    return allocation
+    groups, called = sizes.groups if what == "hierarchical" else 1, "item" if what == "pack" else "expert"
+    return Allocation(load, [1] * sizes.experts, gpus, sizes.slots, sizes.nodes, groups, what=called)
 
 
 def _after(allocation: Allocation, step: Step) -> Allocation:
     """The allocation with one step more."""
     kind, item, place = step
+    unlit = replace(allocation, lit_group=None, lit_expert=None, lit_gpu=None)
     if kind == "group":
-        return replace(
-            allocation, node_of={**allocation.node_of, item: place}, lit_group=item, lit_expert=None, lit_gpu=None
-        )
+        return replace(unlit, node_of={**allocation.node_of, item: place}, lit_group=item)
     if kind == "replica":
         replicas = [place if expert == item else count for expert, count in enumerate(allocation.replicas)]
-        return replace(allocation, replicas=replicas, lit_expert=item, lit_gpu=None, lit_group=None)
+        return replace(unlit, replicas=replicas, lit_expert=item)
     gpus = [[*held, item] if gpu == place else held for gpu, held in enumerate(allocation.gpus)]
-    return replace(allocation, gpus=gpus, lit_expert=item, lit_gpu=place, lit_group=None)
+    return replace(unlit, gpus=gpus, lit_expert=item, lit_gpu=place)
 
 
 def _sentence(before: Allocation, step: Step, sizes: Sizes) -> str:

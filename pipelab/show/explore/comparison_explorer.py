@@ -80,8 +80,8 @@ class ComparisonExplorer(Explorer):
         super().__init__("comparer")
         self.controls, self.compute = controls, compute
         self.table: Any = None
-        self.shown = html("comparison")
-        self.fill([row(*controls.shown), self.shown], controls.sliders.values())
+        self.picture = html("comparison")
+        self.fill([row(*controls.shown), self.picture], controls.sliders.values())
 
     def __repr__(self) -> str:
         return str(self.table)
@@ -89,10 +89,7 @@ class ComparisonExplorer(Explorer):
     def draw(self, change: Any) -> None:
         self.table = None
         self.table = self.compute()
-        self.shown.value = self.table._repr_html_()
-
-    def fail(self, markup: str) -> None:
-        self.shown.value = markup
+        self.picture.value = self.table._repr_html_()
 
     def still(self) -> str:
-        return self.shown.value
+        return self.picture.value

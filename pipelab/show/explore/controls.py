@@ -137,11 +137,10 @@ def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
     smallest, largest, step = (*limits, *usual[len(limits) :]) if limits else usual
     if not smallest <= value <= largest:
         raise ValueError(f"{name} must be from {smallest:g} to {largest:g}, its slider's limits; got {value}")
-    if isinstance(SLIDERS[name].step, int):
-        return slider(text, value, smallest, largest, step, tooltip=meaning)
-    decimals = max(1, -math.floor(math.log10(step))) if step < 1 else 1
-    form = f".{decimals}f"
-    return slider(text, value, smallest, largest, float(step), tooltip=meaning, readout_format=form)
+    look = {"tooltip": meaning}
+    if not isinstance(SLIDERS[name].step, int):
+        step, look["readout_format"] = float(step), f".{max(1, -math.floor(math.log10(step)))}f"
+    return slider(text, value, smallest, largest, step, **look)
 
 
 def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> tuple[dict[str, Builder], set[str]]:

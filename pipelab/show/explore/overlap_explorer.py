@@ -13,7 +13,7 @@ from ...table import Table
 from ...timeline import Timeline
 from ..backends.picture import Picture
 from ..backends.svg import legend_html
-from ..figures import number, percent
+from ..figures import number, origin, percent
 from ..plots.timeline_plots import plot
 from .base import Explorer, html, row, slider
 from .panel import Panel
@@ -94,8 +94,7 @@ class OverlapExplorer(Explorer):
                 panel.say("")
             else:
                 timeline: Timeline = self.fresh.timelines[place]
-                source = f"{timeline.source}, {timeline.note}" if timeline.note else timeline.source
-                panel.show(timeline, f"{how} all-to-all · {source} · {number(timeline.makespan)} ms", until)
+                panel.show(timeline, f"{how} all-to-all · {origin(timeline)} · {number(timeline.makespan)} ms", until)
         self.table.value = _table(self.costs, times, self.fresh)._repr_html_()
 
     def fail(self, markup: str) -> None:

@@ -119,23 +119,11 @@ class ScheduleExplorer(Explorer):
         meaning = "the place in the step that the cursor shows"
         self.play, self.time, self.link = player("Time", _TICKS, 120, readout=False, tooltip=meaning)
         self.time.observe(self._pointed, "value")
-        self.fill(
-            [
-                row(*controls.shown),
-                self.predicted,
-                *self.more(),
-                self.against,
-                self.legend,
-                row(self.play, self.time),
-                self.state,
-                row(*self.experiment.widgets, self.paced, self.pace),
-                self.experiment.status,
-                self.measured,
-                self.account,
-                self.table,
-            ],
-            [*controls.all, self.paced, self.pace],
-        )
+        simulated = [row(*controls.shown), self.predicted, *self.more(), self.against, self.legend]
+        pointed = [row(self.play, self.time), self.state]
+        run = [row(*self.experiment.widgets, self.paced, self.pace), self.experiment.status]
+        found = [self.measured, self.account, self.table]
+        self.fill([*simulated, *pointed, *run, *found], [*controls.all, self.paced, self.pace])
 
     def more(self) -> list[widgets.Widget]:
         """What a subclass shows below the prediction."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from ...ir import counted
 from ...timeline import Timeline
 from ..figures import number
 
@@ -27,15 +28,14 @@ def state_at(timeline: Timeline, time: float) -> list[str]:
     for rank in range(timeline.num_ranks):
         times, counts = timeline.activations_over_time(rank)
         count = next((int(c) for t, c in zip(times[::-1], counts[::-1], strict=True) if t <= now), 0)
-        held.append(f" and holds {count} activation{'s' * (count != 1)}")
+        held.append(f" and holds {counted(count, 'activation')}")
     return [text + also for text, also in zip(doing, held, strict=True)]
 
 
 def state_html(timeline: Timeline, time: float) -> str:
     """The same for a widget; a screen reader reads it when it changes."""
-    unit = f" {timeline.unit}" if timeline.unit else ""
     lines = "".join(f"<li>{escape(line)}</li>" for line in state_at(timeline, time))
     return (
         f'<div role="status" aria-live="polite" style="font-size:12px;line-height:1.5">{escape(timeline.name)} at '
-        f'{number(time)}{unit}:<ul style="margin:0;padding-left:20px">{lines}</ul></div>'
+        f'{number(time, timeline.unit)}:<ul style="margin:0;padding-left:20px">{lines}</ul></div>'
     )

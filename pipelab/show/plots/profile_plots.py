@@ -9,11 +9,10 @@ from ...profiler.kernels import COMMUNICATION, COMPUTATION, ROLES
 from ...profiler.profile import Profile, ProfileBlock
 from ...simulator.segment_order import COMM, COMPUTE
 from ...timeline import Intervals
-from ..backends.drawing import draw_chart
-from ..backends.picture import INCHES, UNITS, Picture, heading, legend_below, patches
+from ..backends.drawing import charts_picture
+from ..backends.picture import INCHES, UNITS, Picture, panel_width
 from ..figures import number
 from ..palette import EXPOSED
-from ..scene.chart import legend
 from ..scene.profile_scene import Row, profile_chart
 
 _NAMES = {**dict(zip(ROLES, ("compute", "comm", "copy"), strict=True)), EXPOSED: EXPOSED}
@@ -123,18 +122,10 @@ def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: fl
 
 def _draw(panels: Mapping[str, list[Row]], begin: float, end: float, unit: str, width: float) -> Picture:
     """Panels of rows of blocks, each below its title."""
-    across = Picture(width, [1]).panel_width * UNITS
-    charts = [profile_chart(rows, begin, end, unit, across) for rows in panels.values()]
-    picture = Picture(width, [chart.height / UNITS for chart in charts])
-    for axes, title, chart in zip(picture.panels, panels, charts, strict=True):
-        draw_chart(axes, chart)
-        heading(axes, title)
-    picture.finish(f"time, {unit}" if unit else "time")
+    charts = [profile_chart(rows, begin, end, panel_width(width) * UNITS) for rows in panels.values()]
     kinds = {kind for chart in charts for kind, _ in chart.styles}
-    exposed = {EXPOSED for rows in panels.values() for name, _ in rows if name.endswith(EXPOSED)}
-    if styles := legend(kinds | exposed):
-        legend_below(picture.panels[-1], patches(styles))
-    return picture
+    kinds |= {EXPOSED for rows in panels.values() for name, _ in rows if name.endswith(EXPOSED)}
+    return charts_picture(width, [(chart, title, "") for title, chart in zip(panels, charts, strict=True)], unit, kinds)
 
 
 def _caption(profile: Profile) -> str:
@@ -145,6 +136,5 @@ def _caption(profile: Profile) -> str:
 
 
 def _hidden(span: float, communicated: Intervals, exposed: Intervals, unit: str) -> str:
-    unit = f" {unit}" if unit else ""
     share = f", {100 * (1 - exposed.total / communicated.total):.0f} % hidden" if communicated.total else ""
-    return f"{number(span)}{unit} · communication {number(communicated.total)}{unit}{share}"
+    return f"{number(span, unit)} · communication {number(communicated.total, unit)}{share}"

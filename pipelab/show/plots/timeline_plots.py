@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...timeline import Timeline
-from ..backends.drawing import draw_chart
-from ..backends.picture import INCHES, UNITS, Picture, heading, legend_below, patches
-from ..figures import number, percent
-from ..scene.chart import legend
+from ..backends.drawing import charts_picture
+from ..backends.picture import INCHES, UNITS, Picture, panel_width
+from ..figures import number, origin, percent
 from ..scene.timeline_scene import kinds, timeline_chart, tints_mean
 
 if TYPE_CHECKING:
@@ -88,23 +87,17 @@ def require_timeline(value: object) -> None:
 
 def caption(timeline: Timeline) -> str:
     """What it is, how it came about and its two main figures, in one line."""
-    unit = f" {timeline.unit}" if timeline.unit else ""
-    how = f"{timeline.source}, {timeline.note}" if timeline.note else timeline.source
-    bubble = percent(timeline.bubble_fraction)
-    return f"{timeline.name} · {how} · makespan {number(timeline.makespan)}{unit} · bubble {bubble}"
+    makespan, bubble = number(timeline.makespan, timeline.unit), percent(timeline.bubble_fraction)
+    return f"{timeline.name} · {origin(timeline)} · makespan {makespan} · bubble {bubble}"
 
 
 def _draw(width: float, titled: list[tuple[Timeline, str]]) -> Picture:
     timelines = [timeline for timeline, _ in titled]
-    rows = [30 if timeline.num_ranks <= 8 else 20 for timeline in timelines]
-    heights = [timeline.num_ranks * row / UNITS for timeline, row in zip(timelines, rows, strict=True)]
-    picture, until = Picture(width, heights), max(map(_span, timelines))
-    for axes, (timeline, title), row in zip(picture.panels, titled, rows, strict=True):
-        draw_chart(axes, timeline_chart(timeline, until, picture.panel_width * UNITS / until, row))
-        heading(axes, title, tints_mean(timeline))
-    picture.finish(f"time, {timelines[-1].unit}" if timelines[-1].unit else "time")
-    legend_below(picture.panels[-1], patches(legend(kinds(*timelines))))
-    return picture
+    until = max(map(_span, timelines))
+    scale = panel_width(width) * UNITS / until
+    charts = [timeline_chart(each, until, scale, 30 if each.num_ranks <= 8 else 20) for each in timelines]
+    panels = [(chart, title, tints_mean(each)) for chart, (each, title) in zip(charts, titled, strict=True)]
+    return charts_picture(width, panels, timelines[-1].unit, kinds(*timelines))
 
 
 def _span(timeline: Timeline) -> float:

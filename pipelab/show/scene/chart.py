@@ -32,7 +32,7 @@ class Chart:
     left, right, top, bottom: edges, in time and in rows;  style: of each, an index into `styles`, (kind, tint);
     labels: what each says;  sizes: of the labels that have room, in units, and 0 for the others;
     frames: the upper boxes of pairs, each of which has a frame with the next box;  rows: (middle, name) of each;
-    limits: of all rows;  row: the height of one, in units;  begin, until, unit: of the time axis;  scale: its units of
+    limits: of all rows;  row: the height of one, in units;  begin, until: of the time axis;  scale: its units of
     length in a unit of time.
     """
 
@@ -50,7 +50,6 @@ class Chart:
     begin: float
     until: float
     scale: float
-    unit: str
     frames: list[int] = field(default_factory=list)
 
     @property

@@ -28,7 +28,7 @@ _KINDS = {
 }
 
 
-def profile_chart(rows: Sequence[Row], begin: float, until: float, unit: str, width: float) -> Chart:
+def profile_chart(rows: Sequence[Row], begin: float, until: float, width: float) -> Chart:
     """Lay out rows of blocks by name; what overlaps in a row is side by side. width: of the time axis, in units."""
     scale, upper = width / ((until - begin) or 1), 0.0
     boxes: list[ChartBox] = []
@@ -45,7 +45,7 @@ def profile_chart(rows: Sequence[Row], begin: float, until: float, unit: str, wi
         upper += height
     found = columns(boxes)
     sizes = np.array([_LETTER if label else 0 for label in found["labels"]])
-    axis: dict[str, Any] = {"begin": begin, "until": until, "scale": scale, "unit": unit}
+    axis: dict[str, Any] = {"begin": begin, "until": until, "scale": scale}
     return Chart(**found, **axis, sizes=sizes, rows=names, limits=(0, upper or 1), row=_ROW)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...ir import Action
@@ -37,19 +39,10 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
             edges = (left, right, top + place * share, top + (place + 1) * share)
             boxes.append(ChartBox(*edges, part.kind, tint_of(rank, part), str(part.microbatch)))
     found = columns(boxes)
-    ranks = range(timeline.num_ranks)
-    return Chart(
-        **found,
-        sizes=_sizes(found, scale, row),
-        rows=[(rank, f"rank {rank}") for rank in ranks],
-        limits=(-0.5, len(ranks) - 0.5),
-        row=row,
-        begin=0.0,
-        until=until,
-        scale=scale,
-        unit=timeline.unit,
-        frames=frames,
-    )
+    names = [(rank, f"rank {rank}") for rank in range(timeline.num_ranks)]
+    rows: dict[str, Any] = {"rows": names, "limits": (-0.5, len(names) - 0.5), "row": row}
+    axis: dict[str, Any] = {"begin": 0.0, "until": until, "scale": scale}
+    return Chart(**found, **rows, **axis, sizes=_sizes(found, scale, row), frames=frames)
 
 
 def _sizes(found: dict, scale: float, row: float) -> np.ndarray:

@@ -45,7 +45,7 @@ def test_the_button_runs_the_pair_on_real_ranks():
 def test_steps_of_a_large_model_under_sliders():
     estimate = explore_estimate()
     assert estimate.table["dualpipe"].step < estimate.table["1f1b"].step
-    assert "61" in estimate.shown.value  # the assumptions stand beside the figures
-    before = estimate.shown.value
+    assert "61" in estimate.picture.value  # the assumptions stand beside the figures
+    before = estimate.picture.value
     estimate.controls.sliders["microbatches"].value = 160
-    assert estimate.shown.value != before
+    assert estimate.picture.value != before
