@@ -171,22 +171,20 @@ def _on_this_rank(
     def once(kind: str) -> None:
         ctx.at(kind)
         streams = Streams(Link(*link) if any(link) else None, blocking=kind != "overlapped")
-        forward, backward = (SegmentedPass(stage, streams, seconds=seconds) for _ in range(2))
         stage.zero_grad()
-        if kind != "forward":  # the forward that the backward needs, untimed
-            backward.streams, backward.seconds = Streams(), None
-            take_turns(backward.forward(first))
+        turns = []
+        if kind != "forward":
+            backward = SegmentedPass(stage, Streams())
+            take_turns(backward.forward(first))  # which the backward needs, untimed
             backward.streams, backward.seconds = streams, seconds
+            turns.append(backward.backward(gradient))
+        if kind != "backward":
+            turns.append(SegmentedPass(stage, streams, seconds=seconds).forward(second))
         dist.barrier()
         begin = streams.clock = time.monotonic()
-        if kind == "forward":
-            take_turns(forward.forward(second))
-        elif kind == "backward":
-            take_turns(backward.backward(gradient))
-        else:
-            results = take_turns(backward.backward(gradient), forward.forward(second))
-            found[kind] = [*results, *(p.grad.clone() for p in stage.parameters() if p.grad is not None)]
+        results = take_turns(*turns)
         report.setdefault(kind, []).append((begin, time.monotonic(), streams.spans))
+        found[kind] = [*results, *(p.grad.clone() for p in stage.parameters() if p.grad is not None)]
 
     for number in range(repeats + 1):
         for kind in ("forward", "backward", "blocking", "overlapped"):
