@@ -17,7 +17,7 @@ from ..backends.picture import Picture
 from ..backends.svg import scene_svg
 from ..scene.placement_scene import Allocation, draw_experts, draw_gpus, draw_legend, titled
 from ..scene.shapes import Scene
-from .base import WIDE, Explorer, html, row, slider
+from .base import WIDE, Explorer, choice, html, row, slider
 
 NO_COPIES = "no copies"
 _POLICIES = (NO_COPIES, "greedy", "refined")
@@ -95,22 +95,20 @@ class BalanceExplorer(Explorer):
 
     def _made(self, nodes: int, policy: str, skew: float) -> dict[str, Any]:
         return {
-            "load": widgets.Dropdown(options=list(self.loads), description="Load", **WIDE),
+            "load": choice("Load", self.loads),
             "skew": slider("Skew", skew, 0, 3, 0.1, readout_format=".1f"),
             "layer": slider("Layer", 0, 0, 0),
             "replicas": slider("Replicas", 1, 1, 1),
             "gpus": slider("GPUs", 1, 1, 1),
             "nodes": slider("Nodes", 1, 1, max(nodes, _MOST_NODES)),
             "groups": widgets.SelectionSlider(options=[1], description="Groups", **WIDE),
-            "policy": widgets.Dropdown(options=_POLICIES, value=policy, description="Policy", **WIDE),
+            "policy": choice("Policy", _POLICIES, policy),
         }
 
     def _has_choice(self, name: str) -> bool:
-        if name == "load":
-            return len(self.loads) > 1
-        if name == "skew":
-            return any(load is None for load in self.loads.values())
-        return name != "layer" or any(load is not None and len(load) > 1 for load in self.loads.values())
+        layers = [0 if load is None else len(load) for load in self.loads.values()]  # 0: made with the skew
+        choices = {"load": len(layers) > 1, "skew": 0 in layers, "layer": max(layers) > 1}
+        return choices.get(name, True)
 
     # -- sizes that fit together -------------------------------------------------------------------------------------
 

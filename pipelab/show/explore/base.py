@@ -129,6 +129,13 @@ def slider(text: str, value: float, least: float, most: float, step: float = 1, 
     return kind(value=value, min=least, max=most, step=step, description=text, **{**WIDE, **given})
 
 
+def choice(text: str, options: Iterable[Any], value: Any = None, **given: Any) -> widgets.Dropdown:
+    """A choice of these options, by default the first."""
+    if value is not None:
+        given["value"] = value
+    return widgets.Dropdown(options=list(options), description=text, **WIDE, **given)
+
+
 def player(text: str, most: int, interval: int, **given: Any) -> tuple[widgets.Play, widgets.IntSlider, Any]:
     """Play buttons, the slider that they move, and what links the two."""
     layout, style = widgets.Layout(width="460px"), {"description_width": "40px"}

@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import ipywidgets as widgets
-
 from ...ir import Schedule
 from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
-from .base import WIDE, slider
+from .base import choice, slider
 
 Builder = Callable[..., Schedule]
 
@@ -77,11 +75,8 @@ class Controls:
             if name not in self.builders:
                 raise ValueError(f"no schedule is called {name!r}; there are {', '.join(self.builders)}")
         names = list(self.builders)
-        told = {name: {"tooltip": MEANING[name], **WIDE} for name in ("schedule", "against")}
-        self.choice = widgets.Dropdown(options=names, value=schedule, description="Schedule", **told["schedule"])
-        self.against = widgets.Dropdown(
-            options=[NOTHING, *names], value=against or NOTHING, description="Compare with", **told["against"]
-        )
+        self.choice = choice("Schedule", names, schedule, tooltip=MEANING["schedule"])
+        self.against = choice("Compare with", [NOTHING, *names], against or NOTHING, tooltip=MEANING["against"])
         begin = {**{name: slider.begin for name, slider in SLIDERS.items() if slider.begin is not None}, **values}
         self.sliders = {name: _slider(name, begin[name], limits.get(name)) for name in SLIDERS if name in begin}
         if not self.with_chunks and "chunks" not in values:

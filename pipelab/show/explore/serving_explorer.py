@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 import numpy as np
 
 from ...eplb import Plan, contiguous, rebalance, zipf
@@ -20,7 +19,7 @@ from ..plots.plan_plots import plot_plan
 from ..plots.serving_plots import plot_serving
 from ..scene.placement_scene import titled
 from ..scene.shapes import PAGE, WIDTH, Box, Line, Scene, Text
-from .base import WIDE, Explorer, html, row, slider
+from .base import Explorer, choice, html, row, slider
 
 if TYPE_CHECKING:
     from ...serving import Serving
@@ -105,11 +104,11 @@ class ServingExplorer(Explorer):
     ) -> None:
         super().__init__("server")
         self.loads, self.experts, self.pace_us, self.seed = loads, experts, pace_us, seed
-        self.choice = widgets.Dropdown(options=[*loads], description="Load", **WIDE)
+        self.choice = choice("Load", loads)
         self.skew = slider("Skew, zipf exponent", values["skew"], 0, _MAX_SKEW, 0.1)
         self.spare = slider("Spare slots per rank", values["spare"], 0, 4)
-        self.ranks = widgets.Dropdown(options=_RANKS, value=values["ranks"], description="Ranks", **WIDE)
-        self.policy = widgets.Dropdown(options=_POLICIES, value=values["policy"], description="Policy", **WIDE)
+        self.ranks = choice("Ranks", _RANKS, values["ranks"])
+        self.policy = choice("Policy", _POLICIES, values["policy"])
         controls = [self.choice if loads else self.skew, self.ranks, self.spare, self.policy]
         self.bars, self.table = {name: html(name) for name in ("before", "after")}, html("figures")
         run = [row(*self.experiment.widgets), self.experiment.status]
