@@ -3,20 +3,15 @@
 from runpy import run_path
 
 from ..checks.judge import Judged, Refused, Replies
+from . import dualpipe_phases, fill_the_bubbles, gpipe_and_1f1b, open_leaderboard, overlap_order, replicate_and_pack
 from .base import Assignment, Test
-from .dualpipe_phases import ASSIGNMENT as _dualpipe
-from .fill_the_bubbles import ASSIGNMENT as _fill_the_bubbles
-from .gpipe_and_1f1b import ASSIGNMENT as _gpipe_and_1f1b
-from .open_leaderboard import ASSIGNMENT as _leaderboard
-from .overlap_order import ASSIGNMENT as _overlap_order
-from .replicate_and_pack import ASSIGNMENT as _replicate_and_pack
 
 __all__ = ["ASSIGNMENTS", "Assignment", "Judged", "Refused", "Replies", "Test", "assignment"]
 
-_ALL = (_gpipe_and_1f1b, _fill_the_bubbles, _dualpipe, _overlap_order, _replicate_and_pack, _leaderboard)
+_FILES = (gpipe_and_1f1b, fill_the_bubbles, dualpipe_phases, overlap_order, replicate_and_pack, open_leaderboard)
 
 #: name on the command line -> assignment
-ASSIGNMENTS: dict[str, Assignment] = {each.name: each for each in _ALL}
+ASSIGNMENTS: dict[str, Assignment] = {each.ASSIGNMENT.name: each.ASSIGNMENT for each in _FILES}
 
 
 def assignment(name: str) -> Assignment:

@@ -1,11 +1,14 @@
 """DualPipe: micro-batches from both ends, a rank's phases, and pairs that hide communication."""
 
-from ...ir import Action, counted
+from operator import eq, ge
+from statistics import fmean
+
+from ...ir import Action
 from ...ir.action import FORWARD
 from ...schedules import build
 from ...simulator import Costs
 from ..checks.judge import Judged, Replies
-from ..checks.schedule_check import Size
+from ..checks.schedule_check import Size, by_rank
 from .base import Assignment
 from .pipeline import Pipeline
 
@@ -22,28 +25,20 @@ def _warmup(program: tuple[Action, ...]) -> int:
 def _warms_up(replies: Replies, size: Size) -> Judged:
     """As many forwards as in DualPipe before a rank's first backward."""
     schedules = _DUALPIPE.schedule(replies, size), build("dualpipe", *size)
-    counts = zip(*(map(_warmup, each.programs) for each in schedules), strict=True)
-    reasons = tuple(
-        f"rank {rank} does {counted(mine, 'forward')} before its first backward; {wanted} would be right"
-        for rank, (mine, wanted) in enumerate(counts)
-        if mine != wanted
-    )
-    return Judged(1 - len(reasons) / size[0], reasons)
+    mine, theirs = ([*map(_warmup, each.programs)] for each in schedules)
+    return by_rank(mine, theirs, eq, "forward", "does {has} before its first backward; {wanted} would be right")
+
+
+def _pairs(program: tuple[Action, ...]) -> int:
+    return sum(bool(action.parts) for action in program)
 
 
 def _overlaps(replies: Replies, size: Size) -> Judged:
     """At least as many pairs as in DualPipe."""
-
-    def pairs(program: tuple[Action, ...]) -> int:
-        return sum(bool(action.parts) for action in program)
-
-    mine, theirs = ([*map(pairs, each.programs)] for each in (_DUALPIPE.valid(replies, size), build("dualpipe", *size)))
-    reasons = tuple(
-        f"rank {rank} has {counted(has, 'overlapped pair')}; {wanted} {'is' if wanted == 1 else 'are'} possible"
-        for rank, (has, wanted) in enumerate(zip(mine, theirs, strict=True))
-        if has < wanted
-    )
-    return Judged(sum(min(1, has / wanted) for has, wanted in zip(mine, theirs, strict=True)) / len(mine), reasons)
+    schedules = _DUALPIPE.valid(replies, size), build("dualpipe", *size)
+    mine, theirs = ([*map(_pairs, each.programs)] for each in schedules)
+    judged = by_rank(mine, theirs, ge, "overlapped pair", "has {has}; {wanted} {are} possible")
+    return judged._replace(share=fmean(min(1, has / wanted) for has, wanted in zip(mine, theirs, strict=True)))
 
 
 ASSIGNMENT = Assignment(

@@ -41,7 +41,7 @@ class Pipeline(ScheduleQuestion):
         """On real ranks: every gradient is that of one process."""
 
         def verdict(replies: Replies, size: Size) -> Judged:
-            return replies.once("trained", self.question(size), lambda _: _trained(self.valid(replies, size)))
+            return _trained(self.valid(replies, size))
 
         judge = replace(self, sizes=(size,)).at_every_size(verdict)
         return Test(f"{self.function} trains on {size[0]} real ranks", points, judge, hints, real=True)

@@ -159,7 +159,7 @@ def balanced_plans(cases: Sequence[BalancerCase]) -> Judge[BalancerCase]:
 
 def plan(replies: Replies, case: BalancerCase) -> Plan:
     """The answer. Refused where it is no plan."""
-    return replies.once("plan", case.question, lambda answer: _plan(answer, case))
+    return _plan(replies[case.question], case)
 
 
 def _plan(answer: Any, case: BalancerCase) -> Plan:

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+def shortened(reasons: Sequence[str], most: int) -> list[str]:
+    """The first of them, and how many more there are."""
+    more = len(reasons) - most
+    return [*reasons[:most], *([f"… and {more} more"] if more > 0 else [])]
+
+
+def panel(colour: str, title: str, below: str) -> str:
+    """HTML: a title with something below it, beside a bar of this colour."""
+    style = f"border-left: 4px solid {colour}; padding: 4px 12px"
+    return f'<div style="{style}"><b>{html.escape(title)}</b>{below}</div>'
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,4 @@ class Feedback:
     def _repr_html_(self) -> str:
         colour = {"✓": "#009E73", "✗": "#D55E00", "…": "#787878"}[self._sign]
         items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
-        return (
-            f'<div style="border-left: 4px solid {colour}; padding: 4px 12px">'
-            f"<b>{self._sign} {html.escape(self.title)}</b>{f'<ul>{items}</ul>' if items else ''}</div>"
-        )
+        return panel(colour, f"{self._sign} {self.title}", f"<ul>{items}</ul>" if items else "")

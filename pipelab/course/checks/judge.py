@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..isolation import Answer, Question
 from ..isolation.runner import argument, in_a_line, plain
-from .feedback import Feedback
+from .feedback import Feedback, shortened
 
 Case = TypeVar("Case")
 _FAILS = "Your function fails"
@@ -32,30 +32,17 @@ class Judged(NamedTuple):
 
 
 class Replies:
-    """All answers of one submission. What is worked out from them is kept in `known`."""
+    """All answers of one submission."""
 
     def __init__(self, questions: Sequence[Question] = (), answers: Sequence[Answer] = ()) -> None:
-        self._answers = {_key(question): answer for question, answer in zip(questions, answers, strict=True)}
-        self.known: dict[Any, Any] = {}
+        self._answers = dict(zip(map(repr, questions), answers, strict=True))
 
     def __getitem__(self, question: Question) -> Any:
         """The answer as plain data. Refused: the function failed."""
-        answer = self._answers[_key(question)]
+        answer = self._answers[repr(question)]
         if answer.error:
             raise Refused(answer.error)
         return answer.value
-
-    def once(self, what: str, question: Question, work: Callable[[Any], Any]) -> Any:
-        """Apply a function to an answer; the result, or that it is Refused, is kept under this name."""
-        key = what, *_key(question)
-        if key not in self.known:
-            try:
-                self.known[key] = work(self[question])
-            except Refused as refused:
-                self.known[key] = refused
-        if isinstance(found := self.known[key], Refused):
-            raise found
-        return found
 
 
 class Called(Replies):
@@ -66,15 +53,14 @@ class Called(Replies):
         self._functions = functions
 
     def __getitem__(self, question: Question) -> Any:
-        arguments = map(argument, copy.deepcopy(question.arguments))
-        try:
-            return plain(self._functions[question.function](*arguments))
-        except Exception as error:
-            raise Refused(in_a_line(error)) from error
-
-
-def _key(question: Question) -> tuple[str, str]:
-    return question.function, repr(question.arguments)
+        if repr(question) not in self._answers:
+            arguments = map(argument, copy.deepcopy(question.arguments))
+            try:
+                answer = Answer(plain(self._functions[question.function](*arguments)))
+            except Exception as error:
+                answer = Answer(error=in_a_line(error))
+            self._answers[repr(question)] = answer
+        return super().__getitem__(question)
 
 
 @dataclass(frozen=True)
@@ -139,6 +125,5 @@ class Judge(Generic[Case]):
             if title:
                 if where := " and ".join(self.parts(case)):
                     title += f"{',' * (title != _FAILS)} with {where}"
-                more = [f"… and {len(reasons) - _MOST} more"] if len(reasons) > _MOST else []
-                return Feedback(False, title, (*reasons[:_MOST], *more))
+                return Feedback(False, title, tuple(shortened(reasons, _MOST)))
         return right if right.reasons else replace(right, reasons=told)

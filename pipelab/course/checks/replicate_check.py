@@ -59,12 +59,9 @@ def replication_cases() -> Iterator[tuple[list[int], int]]:
     yield from (([0] * 6, 9), ([0, 0, 0, 7, 0, 0], 9), ([4] * 6, 9), (LARGER, 12), (LARGER, 16), (LARGER, 40))
 
 
-def combinations_of(numbers: tuple[int, ...], length: int) -> Iterator[tuple[int, ...]]:
+def combinations_of(numbers: tuple[int, ...], length: int) -> list[tuple[int, ...]]:
     """So many of them, in all ways; last those with zeros, which are harder to read."""
-    yield from combinations_with_replacement(numbers, length)
-    for zeros in range(1, length + 1):
-        for others in combinations_with_replacement(numbers, length - zeros):
-            yield (0,) * zeros + others
+    return sorted(combinations_with_replacement((0, *numbers), length), key=lambda each: each.count(0))
 
 
 def _wrong_replicas(given: list[int], load: list[int], replicas: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isclose
+from operator import le
 
 from ...ir import Schedule, check, counted
 from ...schedules import build
@@ -77,11 +78,8 @@ class ScheduleQuestion:
 
     def schedule(self, replies: Replies, size: Size) -> Schedule:
         """The answer. Refused where it is no schedule of this pipeline."""
-
-        def read(answer: object) -> Schedule:
-            return read_free(answer, *size) if self.free else read_like(answer, build(self.like, *size))
-
-        return replies.once("schedule", self.question(size), read)
+        answer = replies[self.question(size)]
+        return read_free(answer, *size) if self.free else read_like(answer, build(self.like, *size))
 
     def valid(self, replies: Replies, size: Size) -> Schedule:
         """The answer. Refused where it is no schedule, or one that can't run."""
@@ -127,12 +125,7 @@ class ScheduleQuestion:
 
         def verdict(replies: Replies, size: Size) -> Judged:
             mine, enough = (each.peak_activations for each in self._simulated(replies, size, costs, self.like))
-            reasons = tuple(
-                f"rank {rank} holds {held} activations at once; {most} {'is' if most == 1 else 'are'} enough"
-                for rank, (held, most) in enumerate(zip(mine, enough, strict=True))
-                if held > most
-            )
-            return Judged(1 - len(reasons) / len(mine), reasons)
+            return by_rank(mine, enough, le, "activation", "holds {has} at once; {wanted} {are} enough")
 
         return self.at_every_size(verdict, self._worse)
 
@@ -144,6 +137,18 @@ class ScheduleQuestion:
     @property
     def _worse(self) -> str:
         return f"Valid, but not {self.like} yet"
+
+
+def by_rank(
+    mine: Sequence[int], theirs: Sequence[int], fine: Callable[[int, int], bool], unit: str, words: str
+) -> Judged:
+    """An equal share of the points for each rank whose number is fine beside the wanted one. words: of a rank's not."""
+    reasons = tuple(
+        f"rank {rank} " + words.format(has=counted(has, unit), wanted=wanted, are="is" if wanted == 1 else "are")
+        for rank, (has, wanted) in enumerate(zip(mine, theirs, strict=True))
+        if not fine(has, wanted)
+    )
+    return Judged(1 - len(reasons) / len(mine), reasons)
 
 
 def _in_words(size: Size) -> tuple[str, ...]:

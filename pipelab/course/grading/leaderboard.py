@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 from collections.abc import Mapping
@@ -11,11 +12,6 @@ from typing import Any
 
 from ...table import Table
 from .results import GradedSubmission
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, one writer at a time
-    fcntl = None  # type: ignore[assignment]
 
 
 class Leaderboard:
@@ -52,8 +48,7 @@ class Leaderboard:
                 raise ValueError(f"{figure} must be a finite number; got {value!r}")
         line = json.dumps({"name": str(name), "figures": dict(figures)}, ensure_ascii=False)
         with open(self.path, "a", encoding="utf-8") as file:  # written when it is closed, which ends the lock
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
             file.write(line + "\n")
 
     def add_grade(self, graded: GradedSubmission) -> bool:

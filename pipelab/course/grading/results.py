@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import textwrap
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...table import Table
+from ..checks.feedback import panel, shortened
 
 _MOST_REASONS = 6
 
@@ -50,9 +50,7 @@ class ScoredTest:
 
     @property
     def lines(self) -> list[str]:
-        more = len(self.reasons) - _MOST_REASONS
-        cut = [f"… and {more} more"] if more > 0 else []
-        return [*self.reasons[:_MOST_REASONS], *cut, *(f"hint: {hint}" for hint in self.hints)]
+        return [*shortened(self.reasons, _MOST_REASONS), *(f"hint: {hint}" for hint in self.hints)]
 
     @property
     def row(self) -> tuple[str, str]:
@@ -146,10 +144,8 @@ class GradedSubmission:
         rows = [(*test.row, "\n".join(self._lines(test))) for test in self.tests]
         notes = ([self.foul] if self.foul else []) + [f"{name} {value:.6g}" for name, value in self.figures.items()]
         shown = Table(rows, ["test", "points", "why"], notes=notes)._repr_html_()
-        return (
-            f'<div style="border-left: 4px solid {"#009E73" if self.passed else "#D55E00"}; padding: 4px 12px">'
-            f"<b>{html.escape(self.title)} · {self.score:g} of {self.max_score:g} points</b>{shown}</div>"
-        )
+        title = f"{self.title} · {self.score:g} of {self.max_score:g} points"
+        return panel("#009E73" if self.passed else "#D55E00", title, shown)
 
     def gradescope(self) -> dict[str, Any]:
         """Gradescope's results.json.

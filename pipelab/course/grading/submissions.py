@@ -78,15 +78,12 @@ def _wanted(assignment: Assignment) -> str:
 def _inside(folder: Path) -> dict[str, Path]:
     """All regular files but hidden ones and those that tools leave behind. Links are not followed."""
     files: dict[str, Path] = {}
-    size = 0
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
-        if any(part.startswith(".") or part == "__pycache__" for part in name.parts):
-            continue
-        if file.is_file() and not file.is_symlink():
+        left_behind = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+        if file.is_file() and not file.is_symlink() and not left_behind:
             files[name.as_posix()] = file
-            size += file.stat().st_size
-            if len(files) > MOST_FILES or size > MOST_BYTES:
-                most = f"{MOST_FILES} files or {MOST_BYTES >> 20} MB"
-                raise ValueError(f"{folder.name} has more than {most}: no submission is that large")
+    if len(files) > MOST_FILES or sum(file.stat().st_size for file in files.values()) > MOST_BYTES:
+        most = f"{MOST_FILES} files or {MOST_BYTES >> 20} MB"
+        raise ValueError(f"{folder.name} has more than {most}: no submission is that large")
     return files

@@ -53,7 +53,6 @@ class Answers:
     answers: tuple[Answer, ...]
     foul: str = ""
     printed: str = ""
-    seconds: float = 0.0
 
 
 def ask(
@@ -81,7 +80,7 @@ def ask(
         said = _parsed(verdict.get("answers", ""))[: len(questions)]
         missing = Answer(error=why_unanswered(verdict, limits))
         answers = (*said, *[missing] * (len(questions) - len(said)))
-        return Answers(answers, foul, verdict.get("printed", ""), verdict.get("seconds", 0.0))
+        return Answers(answers, foul, verdict.get("printed", ""))
     finally:
         _remove(folder)
 

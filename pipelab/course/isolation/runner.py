@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Iterable
@@ -43,8 +44,6 @@ def answer(request: dict, descriptor: int) -> NoReturn:
 
 def set_limits(limits: dict) -> None:
     """Limits that the system itself enforces, also on processes that are started from here."""
-    import resource  # here, because notebooks take `plain` from this file, also where there is no such module
-
     seconds = int(limits["seconds"]) + 2
     for kind, most in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),

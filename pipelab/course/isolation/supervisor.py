@@ -76,7 +76,6 @@ def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
     most = {printed: limits["printed_bytes"], answers: limits["answer_bytes"]}
     names = {printed: "printed", answers: "answered"}
     began = looked = time.monotonic()
-    status: int | None = None
     beyond: str | None = None
     sources = [INPUT, printed, answers]
 
@@ -89,17 +88,16 @@ def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
             beyond = beyond or names[descriptor]
         return bool(data) and not too_much
 
-    while status is None and beyond is None:
+    while beyond is None and (status := reap(pid)) is None:
         for descriptor in select.select(sources, [], [], TICK)[0]:
             if descriptor == INPUT:
                 beyond = "alone"  # nobody waits for the verdict any more
             elif not take(descriptor):
                 sources.remove(descriptor)
-        status = reap(pid)
         now = time.monotonic()
-        if status is None and now - began > limits["seconds"]:
+        if now - began > limits["seconds"]:
             beyond = beyond or "time"
-        if status is None and now - looked > LOOK:
+        elif now - looked > LOOK:
             looked = now
             found = descendants()
             if len(found) > limits["processes"]:
@@ -119,7 +117,6 @@ def watch(pid: int, limits: dict, printed: int, answers: int) -> dict[str, Any]:
         "left": len(left),
         "answers": "" if beyond == "answered" else read[answers].decode(errors="replace"),
         "printed": read[printed].decode(errors="replace")[-KEPT:],
-        "seconds": time.monotonic() - began,
     }
 
 
@@ -127,12 +124,9 @@ def reap(pid: int) -> int | None:
     """Bury all children that have ended. Return how this one ended: its exit status, or minus the signal."""
     ended = None
     with contextlib.suppress(ChildProcessError):
-        while True:
-            found, status = os.waitpid(-1, os.WNOHANG)
-            if not found:
-                break
-            if found == pid:
-                ended = os.waitstatus_to_exitcode(status)
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            if found[0] == pid:
+                ended = os.waitstatus_to_exitcode(found[1])
     return ended
 
 
