@@ -49,10 +49,8 @@ class Feedback:
     def __bool__(self) -> bool:
         return self.passed
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join([f"{self._sign} {self.title}", *(f"  - {reason}" for reason in self.reasons)])
-
-    __repr__ = __str__
 
     @property
     def _sign(self) -> str:

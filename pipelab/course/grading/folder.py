@@ -79,11 +79,9 @@ def grade_folder(
     wanted = named(assignment) if isinstance(assignment, str) else assignment
     results = Path(results)
     paths = find_submissions(folder, wanted)
-    names = _names(paths)
     results.mkdir(parents=True, exist_ok=True)
     all_graded = []
-    for number, path in enumerate(paths, 1):
-        of = names[path]
+    for number, (of, path) in enumerate(zip(_names(paths), paths, strict=True), 1):
         fingerprint = _fingerprint(path, wanted, hints)
         found = None if again or not fingerprint else _before(results / f"{of}.grade.json", fingerprint)
         graded = found or _graded(path, of, wanted, hints, limits)
@@ -103,12 +101,11 @@ def _summary(all_graded: list[GradedSubmission]) -> str:
     tests = [*dict.fromkeys(test.name for each in all_graded for test in each.tests)]
     figures = [*dict.fromkeys(name for each in all_graded for name in each.figures)]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["name", "score", "of", *tests, *figures, "remark"])
+    writer = csv.DictWriter(file, ["name", "score", "of", *tests, *figures, "remark"], lineterminator="\n")
+    writer.writeheader()
     for each in all_graded:
-        scores = {test.name: test.score for test in each.tests}
-        row = [scores.get(name, "") for name in tests] + [each.figures.get(name, "") for name in figures]
-        writer.writerow([_inert(each.name), each.score, each.max_score, *row, _inert(each.foul)])
+        points = {"score": each.score, "of": each.max_score, **{test.name: test.score for test in each.tests}}
+        writer.writerow({"name": _inert(each.name), **points, **each.figures, "remark": _inert(each.foul)})
     return file.getvalue()
 
 
@@ -117,10 +114,10 @@ def _inert(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
-def _names(paths: list[Path]) -> dict[Path, str]:
+def _names(paths: list[Path]) -> list[str]:
     """Without endings, unless two would be called the same."""
     stems = [path.name if path.is_dir() else path.stem for path in paths]
-    return {path: path.name if stems.count(stem) > 1 else stem for path, stem in zip(paths, stems, strict=True)}
+    return [path.name if stems.count(stem) > 1 else stem for path, stem in zip(paths, stems, strict=True)]
 
 
 def _fingerprint(path: Path, wanted: Assignment, hints: int) -> str | None:

@@ -104,14 +104,9 @@ def _scored(test: Test, replies: Replies, foul: str, hints: int) -> ScoredTest:
         judged = Judged(0, (str(refused),))
     share = min(1.0, max(0.0, judged.share))
     lost = share < 1 - 1e-9
-    return ScoredTest(
-        test.name,
-        round(share * test.points, 2) if lost else test.points,
-        test.points,
-        judged.reasons,
-        test.hints[:hints] if lost and not foul else (),
-        test.visibility,
-    )
+    score = round(share * test.points, 2) if lost else test.points
+    given = test.hints[:hints] if lost and not foul else ()
+    return ScoredTest(test.name, score, test.points, judged.reasons, given, test.visibility)
 
 
 def _answers(found: Submission, wanted: Assignment, limits: Limits | None) -> Answers:

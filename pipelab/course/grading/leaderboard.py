@@ -88,10 +88,8 @@ class Leaderboard:
         rows = [[place, entry["name"], *map(entry["figures"].get, figures)] for place, entry in enumerate(entries, 1)]
         return Table(rows, ["", "name", *figures], formats=dict.fromkeys(figures, ".5g"))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return str(self.table())
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()

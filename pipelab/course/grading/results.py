@@ -120,10 +120,8 @@ class GradedSubmission:
         """The points: what a cell that nbgrader grades ends with."""
         return float(self.score)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.table()
-
-    __repr__ = __str__
 
     def table(self, columns: int | None = None) -> str:
         """As text; reasons and hints are broken into lines of so many columns, or not at all."""

@@ -91,7 +91,7 @@ def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     folder = request["folder"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-I", "-B", "-X", "utf8", str(Path(__file__).with_name("supervisor.py"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -99,29 +99,26 @@ def _watched(request: dict[str, Any], seconds: float) -> dict[str, Any]:
         cwd=folder,
         env={**kept, **threads, "HOME": folder, "TMPDIR": folder, _MARK: mark},
         start_new_session=True,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    said = b""
-    try:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and select.select([process.stdout], [], [], left)[0]:
-            part = os.read(process.stdout.fileno(), 1 << 20)
-            said += part
-            if not part:
-                break
-    finally:
-        with contextlib.suppress(OSError):
-            process.stdin.close()  # it ends everything if it has not yet
-        if not said.endswith(b"\n"):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
-            process.kill()
-            _sweep(mark)
-        process.wait()
-        process.stdout.close()
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        said = b""
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0 and select.select([process.stdout], [], [], left)[0]:
+                if not (part := os.read(process.stdout.fileno(), 1 << 20)):
+                    break
+                said += part
+        finally:
+            with contextlib.suppress(OSError):
+                process.stdin.close()  # it ends everything if it has not yet
+            if not said.endswith(b"\n"):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+                process.kill()
+                _sweep(mark)
     with contextlib.suppress(ValueError):
         if isinstance(verdict := json.loads(said), dict):
             return verdict
