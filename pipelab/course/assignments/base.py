@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..checks.judge import Judged, Replies
 from ..isolation import Limits, Question
@@ -26,10 +26,9 @@ class Test:
     visibility: str = "visible"
     real: bool = False
 
-
-def line(name: str, points: float, judge: Callable[[Replies], Judged], *hints: str) -> Test:
-    """A test as a rubric has it: its hints last, one a line."""
-    return Test(name, points, judge, hints)
+    def hinted(self, *hints: str) -> Test:
+        """The same with these hints."""
+        return replace(self, hints=hints)
 
 
 @dataclass(frozen=True)

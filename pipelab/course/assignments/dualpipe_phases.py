@@ -49,40 +49,27 @@ ASSIGNMENT = Assignment(
     questions=_DUALPIPE.questions,
     table="my_schedule",
     tests=(
-        _DUALPIPE.test(
-            "warms up from both ends",
-            2,
-            _warms_up,
+        _DUALPIPE.test("warms up from both ends", 2, _warms_up).hinted(
             "micro-batches 0 to M/2-1 enter on rank 0 and the others on the last rank; count the way to the middle",
             "rank r of the first half does 2·(P/2-1-r) forwards from its own end, then r+1 from both in turn, and "
             "then one from the far end for each gradient that comes in, P/2-1-r times",
         ),
-        _DUALPIPE.runs(
-            2,
+        _DUALPIPE.runs(2).hinted(
             "stage s of a micro-batch that goes up is on rank P-1-s",
             "write the first half of the ranks; the second half is its mirror image with the directions exchanged",
         ),
-        _DUALPIPE.test(
-            "overlaps forwards with backwards",
-            2,
-            _overlaps,
+        _DUALPIPE.test("overlaps forwards with backwards", 2, _overlaps).hinted(
             "from the first gradient on, a rank has a forward of one direction and a backward of the other at once",
             "write the steady phase as pairs, such as (0F7;3B2)OVERLAP_F_B; in the middle the first is not a pair",
         ),
-        _DUALPIPE.fast(
-            1,
+        _DUALPIPE.fast(1, above="1f1b").hinted(
             "in the drain, a rank that waits for a gradient can do a weight gradient that it put off",
             "phase 3 and half of the backwards of the drain are split in I and W",
-            above="1f1b",
         ),
-        _DUALPIPE.fast(
-            1,
-            "each pair now takes 2 instead of 3: where is a forward next to a backward that could be its pair?",
-            costs=_HIDDEN,
-            where=" where a pair hides a third",
-            above="1f1b",
+        _DUALPIPE.fast(1, costs=_HIDDEN, where=" where a pair hides a third", above="1f1b").hinted(
+            "each pair now takes 2 instead of 3: where is a forward next to a backward that could be its pair?"
         ),
-        _DUALPIPE.lean(1, "P+1 activations are enough on every rank: don't start a forward before it is needed"),
+        _DUALPIPE.lean(1).hinted("P+1 activations are enough on every rank: don't start a forward before it is needed"),
         _DUALPIPE.trains(1, (4, 8)),
     ),
 )

@@ -25,31 +25,26 @@ ASSIGNMENT = Assignment(
     files={"schedule.py": ("my_gpipe(ranks, microbatches)", "my_1f1b(ranks, microbatches)")},
     questions=_GPIPE.questions + _1F1B.questions,
     tests=(
-        _GPIPE.runs(
-            2,
+        _GPIPE.runs(2).hinted(
             "each rank r has the actions of stage r only: a forward and a backward of every micro-batch",
             "a rank's backward of a micro-batch needs the next rank's backward of the same one, which comes first",
         ),
-        _GPIPE.fast(
-            1,
+        _GPIPE.fast(1).hinted(
             "no rank may wait for a gradient while it still has a forward to do",
             "all forwards in order, then all backwards",
         ),
-        _GPIPE.test(
-            "does all forwards first", 1, _all_forwards_first, "GPipe starts no backward before its last forward"
+        _GPIPE.test("does all forwards first", 1, _all_forwards_first).hinted(
+            "GPipe starts no backward before its last forward"
         ),
-        _1F1B.runs(
-            1,
+        _1F1B.runs(1).hinted(
             "three parts: warm-up, steady, drain; together they have every micro-batch once",
             "with fewer micro-batches than ranks the warm-up has min(…, microbatches) forwards",
         ),
-        _1F1B.fast(
-            1,
+        _1F1B.fast(1).hinted(
             "on which rank does the first backward begin, and how many forwards have those above it done by then?",
             "rank r warms up with ranks - 1 - r forwards; then one forward, one backward, in turn",
         ),
-        _1F1B.lean(
-            2,
+        _1F1B.lean(2).hinted(
             "an activation is kept from its forward to its backward: start no forward before it is needed",
             "the last rank warms up with none at all",
         ),

@@ -15,7 +15,7 @@ from ...simulator import Costs, simulate
 from ...timeline import Timeline
 from ..checks.balancer_check import BalancerCase, plan
 from ..checks.judge import Judge, Judged, Refused, Replies
-from .base import Assignment, line
+from .base import Assignment, Test
 from .pipeline import Pipeline
 
 #: The cluster: so many pipeline ranks, micro-batches in a step, and costs, in ms, of a rank's share of the model.
@@ -105,25 +105,16 @@ ASSIGNMENT = Assignment(
     pipelab=True,
     figures=_figures,
     tests=(
-        _OPEN.runs(2, "any placement will do; every stage must meet every micro-batch once"),
-        line(
-            "my_schedule is fast",
-            3,
-            Judge([None], _fast),
+        _OPEN.runs(2).hinted("any placement will do; every stage must meet every micro-batch once"),
+        Test("my_schedule is fast", 3, Judge([None], _fast)).hinted(
             "what does a pair cost, and what its forward and its backward one after the other?",
             "try dualpipe, and ask of each gap what it waits for: timeline.gaps()",
         ),
-        line(
-            "my_schedule fits in memory",
-            1,
-            Judge([None], _fits),
-            "count each rank's activations: timeline.peak_activations",
+        Test("my_schedule fits in memory", 1, Judge([None], _fits)).hinted(
+            "count each rank's activations: timeline.peak_activations"
         ),
         _OPEN.trains(1, (4, 8)),
-        line(
-            "my_balancer balances",
-            3,
-            Judge([None], _balanced),
+        Test("my_balancer balances", 3, Judge([None], _balanced)).hinted(
             "how much better could it be? Plan.attainable says it",
             "after packing, swap replicas between the busiest GPU and others while that helps",
         ),

@@ -2,7 +2,7 @@
 
 from ...simulator import Costs
 from ..checks.order_check import POSSIBLE, QUESTION, Machine
-from .base import Assignment, line
+from .base import Assignment, Test
 
 _EVEN = Machine(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))  # as much communication as computation
 _SLOW = Machine(Costs(8, 8, 8, forward_comm=20, backward_input_comm=20))  # more of it
@@ -15,31 +15,19 @@ ASSIGNMENT = Assignment(
     files={"order.py": ("my_order()",)},
     questions=(QUESTION,),
     tests=(
-        line(
-            "is possible",
-            3,
-            POSSIBLE,
+        Test("is possible", 3, POSSIBLE).hinted(
             "each segment once; of each direction, a segment comes after the one whose result it needs",
             "forward: attention, dispatch, experts, combine; backward: combine, experts, dispatch, attention",
         ),
-        line(
-            "hides as much as can be, with as much communication as computation",
-            3,
-            _EVEN.hides(),
+        Test("hides as much as can be, with as much communication as computation", 3, _EVEN.hides()).hinted(
             "let each exchange set out as early as it can, and compute for the other direction meanwhile",
             "weight gradients wait best: do them while an exchange of their own direction is under way",
         ),
-        line(
-            "hides as much as can be, with more communication",
-            2,
-            _SLOW.hides(),
-            "now the communication stream must never wait: what can be sent first of all?",
+        Test("hides as much as can be, with more communication", 2, _SLOW.hides()).hinted(
+            "now the communication stream must never wait: what can be sent first of all?"
         ),
-        line(
-            "hides as much as can be, with DeepSeek's figures",
-            2,
-            _DEEPSEEK.hides(),
-            "the order in DeepSeek's published profile is one of the answers",
+        Test("hides as much as can be, with DeepSeek's figures", 2, _DEEPSEEK.hides()).hinted(
+            "the order in DeepSeek's published profile is one of the answers"
         ),
     ),
 )

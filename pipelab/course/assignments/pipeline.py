@@ -16,35 +16,33 @@ from .base import Test
 class Pipeline(ScheduleQuestion):
     """A schedule that is to be compared with a named one: each method makes a line of the rubric."""
 
-    def runs(self, points: float, *hints: str) -> Test:
+    def runs(self, points: float) -> Test:
         """Complete, ordered, free of deadlock, at every size."""
-        return Test(f"{self.function} can run", points, self.can_run(), hints)
+        return Test(f"{self.function} can run", points, self.can_run())
 
-    def fast(
-        self, points: float, *hints: str, costs: Costs | None = None, where: str = "", above: str = "naive"
-    ) -> Test:
+    def fast(self, points: float, *, costs: Costs | None = None, where: str = "", above: str = "naive") -> Test:
         """No slower than the named schedule; else points in proportion, from the schedule `above` to that one.
 
         costs: as for `as_fast`, and `where` says what is special about them.
         """
-        return Test(f"{self.function} as fast as {self.like}{where}", points, self.as_fast(costs, above), hints)
+        return Test(f"{self.function} as fast as {self.like}{where}", points, self.as_fast(costs, above))
 
-    def lean(self, points: float, *hints: str) -> Test:
+    def lean(self, points: float) -> Test:
         """No rank keeps more activations than in the schedule that it is compared with."""
-        return Test(f"{self.function} keeps no more than {self.like}", points, self.as_lean(), hints)
+        return Test(f"{self.function} keeps no more than {self.like}", points, self.as_lean())
 
-    def test(self, what: str, points: float, verdict: Callable[[Replies, Size], Judged], *hints: str) -> Test:
+    def test(self, what: str, points: float, verdict: Callable[[Replies, Size], Judged]) -> Test:
         """A test of your own, at every size; each has an equal share of the points."""
-        return Test(f"{self.function} {what}", points, self.at_every_size(verdict), hints)
+        return Test(f"{self.function} {what}", points, self.at_every_size(verdict))
 
-    def trains(self, points: float, size: Size, *hints: str) -> Test:
+    def trains(self, points: float, size: Size) -> Test:
         """On real ranks: every gradient is that of one process."""
 
         def verdict(replies: Replies, size: Size) -> Judged:
             return _trained(self.valid(replies, size))
 
         judge = replace(self, sizes=(size,)).at_every_size(verdict)
-        return Test(f"{self.function} trains on {size[0]} real ranks", points, judge, hints, real=True)
+        return Test(f"{self.function} trains on {size[0]} real ranks", points, judge, real=True)
 
 
 def _trained(schedule: Schedule) -> Judged:

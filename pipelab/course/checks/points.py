@@ -43,16 +43,10 @@ def points(submission: str | Path, assignment: str, *, hints: int = 1) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "results.json")
         line = [sys.executable, "-m", "pipelab", "grade", str(Path(submission).resolve()), "--assignment", assignment]
-        package = str(Path(__file__).parents[3])
-        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-        done = subprocess.run(
-            [*line, "--out", str(out), "--hints", str(hints)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        line += ["--out", str(out), "--hints", str(hints)]
+        path = filter(None, [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         if not out.exists():
             raise ValueError(done.stderr.strip() or "grading failed")
         print(done.stdout)

@@ -60,11 +60,8 @@ def find_submissions(path: str | Path, assignment: Assignment) -> list[Path]:
     if path.is_file() or any(file.is_file() for pattern in one for file in path.glob(pattern)):
         return [path]
     endings = {Path(name).suffix for name in assignment.files} | ({_TABLE} if assignment.table else set())
-    found = [
-        each
-        for each in sorted(path.iterdir())
-        if not each.name.startswith((".", "_")) and (each.is_dir() or each.suffix in endings)
-    ]
+    seen = [each for each in sorted(path.iterdir()) if not each.name.startswith((".", "_"))]
+    found = [each for each in seen if each.is_dir() or each.suffix in endings]
     if not found:
         raise ValueError(f"{path} has no submission for {assignment.name}, which wants {_wanted(assignment)}")
     return found
