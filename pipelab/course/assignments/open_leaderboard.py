@@ -52,10 +52,8 @@ def room() -> Fraction:
 
 def _fast(replies: Replies, _: None) -> Judged:
     """No points for 1F1B's time, all of them for DualPipe's."""
-    mine, slow, best = (
-        float(step(each).makespan)
-        for each in (_OPEN.valid(replies, CLUSTER), build("1f1b", *CLUSTER), build("dualpipe", *CLUSTER))
-    )
+    schedules = _OPEN.valid(replies, CLUSTER), build("1f1b", *CLUSTER), build("dualpipe", *CLUSTER)
+    mine, slow, best = (float(step(each).makespan) for each in schedules)
     said = f"a step takes {mine:.0f} ms; 1f1b {slow:.0f}, dualpipe {best:.0f}"
     return Judged(min(1.0, (slow - mine) / (slow - best)), (said,))
 

@@ -146,9 +146,8 @@ def balanced_plans(cases: Sequence[BalancerCase]) -> Judge[BalancerCase]:
     """No points for a plan that ignores the loads, all of them for one as good as the greedy's."""
 
     def verdict(replies: Replies, case: BalancerCase) -> Judged:
-        reached, wanted, without = (
-            float(each.balancedness.mean()) for each in (plan(replies, case), case.by("greedy"), case.untouched())
-        )
+        plans = plan(replies, case), case.by("greedy"), case.untouched()
+        reached, wanted, without = (float(each.balancedness.mean()) for each in plans)
         if reached >= wanted - 1e-9:
             return Judged(1)
         said = f"balancedness {reached:.3f}; replicate, then pack reaches {wanted:.3f}"

@@ -77,12 +77,12 @@ def read_free(answer: Any, ranks: int, microbatches: int) -> Schedule:
 def _different(given: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Why these Schedules are not of the same pipeline; then it means nothing which of them is faster."""
     reasons = [
-        f"its number of {what} is {given.get(what)}; {wanted[what]} is wanted"
+        f"its number of {what} is {given.get(what)!s:.40}; {wanted[what]} is wanted"
         for what in ("ranks", "stages", "micro-batches")
         if given.get(what) != wanted[what]
     ]
     if not reasons and given.get("routes") != wanted["routes"]:
-        reasons.append(f"its stages lie on the ranks {given.get('routes')}; they belong on {wanted['routes']}")
+        reasons.append(f"its stages lie on the ranks {given.get('routes')!s:.200}; they belong on {wanted['routes']}")
     if not given.get("training"):
         reasons.append(_FORWARD_ONLY)
     return reasons
@@ -122,5 +122,5 @@ def whole_numbers(answer: Any, length: int, who: str, what: str, each: str) -> l
         raise refused(f"{who} has {len(answer)} entries; {what} is wanted, and there are {length} {each}")
     for place, value in enumerate(answer):
         if not isinstance(value, int | float) or value % 1 != 0:  # NaN and inf have a remainder that is NaN
-            raise refused(f"entry {place} of {who} is {value!r}, which is no whole number")
+            raise refused(f"entry {place} of {who} is {value!r:.40}, which is no whole number")
     return [*map(int, answer)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...ir import from_csv
 from ..assignments import Assignment, Judged, Refused, Replies, Test, assignment as named
 from ..isolation import Answer, Answers, Limits, Question, ask
+from ..isolation.runner import plain
 from .results import GradedSubmission, ScoredTest
 from .submissions import Submission
 
@@ -123,11 +124,9 @@ def _from_tables(tables: dict[str, Path], wanted: Assignment) -> Answers:
     for name, file in tables.items():
         try:
             schedule = from_csv(file.read_text(), name)
+            found[schedule.num_ranks, schedule.num_microbatches] = Answer(plain(schedule.programs))
         except ValueError as error:  # UnicodeDecodeError is one, too
             problems.append(f"{name}: {error}")
-            continue
-        size = schedule.num_ranks, schedule.num_microbatches
-        found[size] = Answer([[str(action) for action in program] for program in schedule.programs])
 
     def answer(question: Question) -> Answer:
         if question.function == wanted.table and question.arguments in found:

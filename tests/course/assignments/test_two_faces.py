@@ -118,16 +118,23 @@ AS_SCHEDULE = """from types import SimpleNamespace as Object
 """
 
 
-@pytest.mark.parametrize(("step", "right"), [("1", True), ("-1", False)])
-def test_a_schedule_is_judged_with_the_placement_that_it_declares(tmp_path: Path, step: str, right: bool) -> None:
-    changed = "schedule.py", "return programs", AS_SCHEDULE.replace("STEP", step)
-    functions = written(tmp_path, "gpipe-and-1f1b", changed)
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (AS_SCHEDULE.replace("STEP", "1"), ""),
+        (AS_SCHEDULE.replace("STEP", "-1"), "its stages lie on the ranks (3, 2, 1, 0); they belong on (0, 1, 2, 3)"),
+        ("return {'programs': programs, 'ranks': 'x' * 10 ** 5}", f"its number of ranks is {'x' * 40}; 4 is wanted"),
+    ],
+    ids=["right", "other placement", "imitation"],
+)
+def test_a_schedule_is_judged_with_what_it_declares(tmp_path: Path, answer: str, reason: str) -> None:
+    functions = written(tmp_path, "gpipe-and-1f1b", ("schedule.py", "return programs", answer))
     said = check_schedule(functions["my_1f1b"], like="1f1b", sizes=[(4, 8)])
     graded = grade(tmp_path, "gpipe-and-1f1b", real=False).tests[3]
-    assert (said.passed, graded.full) == (right, right)
-    if not right:
-        assert said.reasons == ("its stages lie on the ranks (3, 2, 1, 0); they belong on (0, 1, 2, 3)",)
-        assert said.reasons[0] in graded.reasons[0]
+    assert said.passed == graded.full == (not reason)
+    if reason:
+        assert said.reasons[0] == reason
+        assert reason in graded.reasons[0]
 
 
 def notebook_face(line: RubricLine, functions: dict[str, Callable[..., Any]]) -> Feedback:
