@@ -25,17 +25,17 @@ FOLDER_OF = "fill-the-bubbles"
 
 
 def warm(folder: Path, name: str, times: int) -> Row:
-    handed = submission(folder / name, name)
+    submitted = submission(folder / name, name)
     taken = []
     for _ in range(times + 1):  # the first starts the forkserver
         began = time.perf_counter()
-        graded = grade(handed, name)
+        graded = grade(submitted, name)
         taken.append(time.perf_counter() - began)
         assert graded.passed, graded
     began = time.perf_counter()
-    grade(handed, name, real=False)
+    grade(submitted, name, real=False)
     without = time.perf_counter() - began
-    line = [sys.executable, "-m", "pipelab", "grade", str(handed), "--assignment", name]
+    line = [sys.executable, "-m", "pipelab", "grade", str(submitted), "--assignment", name]
     began = time.perf_counter()
     subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
     cold = time.perf_counter() - began
@@ -44,9 +44,9 @@ def warm(folder: Path, name: str, times: int) -> Row:
 
 def many(folder: Path, count: int) -> Row:
     for number in range(count):
-        submission(folder / "handed" / f"student{number:03}", FOLDER_OF)
+        submission(folder / "submissions" / f"student{number:03}", FOLDER_OF)
     began = time.perf_counter()
-    grades = grade_folder(folder / "handed", FOLDER_OF, folder / "results")
+    grades = grade_folder(folder / "submissions", FOLDER_OF, folder / "results")
     taken = time.perf_counter() - began
     assert all(grade.passed for grade in grades)
     return {"what": FOLDER_OF, "submissions": count, "warm s": taken, "without ranks s": "-", "cold s": "-"}

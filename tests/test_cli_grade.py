@@ -31,16 +31,16 @@ def test_one_submission(command, tmp_path) -> None:
 
 
 def test_a_folder(command, tmp_path) -> None:
-    write(tmp_path / "handed", SLOW, "ann.py")
-    write(tmp_path / "handed", "import", "bob.py")
+    write(tmp_path / "submissions", SLOW, "ann.py")
+    write(tmp_path / "submissions", "import", "bob.py")
     out = tmp_path / "results"
-    status, said, err = command(tmp_path / "handed", "--assignment", NAME, "--out", out)
+    status, said, err = command(tmp_path / "submissions", "--assignment", NAME, "--out", out)
     assert status == 0
     assert err.splitlines() == [f"1/2  ann: {json.loads((out / 'ann.json').read_text())['score']:g}", "2/2  bob: 0"]
     assert said.splitlines()[-1].startswith("2 submissions, ")
-    _, _, err = command(tmp_path / "handed", "--assignment", NAME, "--out", out)
+    _, _, err = command(tmp_path / "submissions", "--assignment", NAME, "--out", out)
     assert all(line.endswith("(as before)") for line in err.splitlines())
-    _, said, err = command(tmp_path / "handed", "--assignment", NAME, "--out", out, "--again", "--json")
+    _, said, err = command(tmp_path / "submissions", "--assignment", NAME, "--out", out, "--again", "--json")
     assert "as before" not in err
     assert json.loads(said)["bob"]["score"] == 0
 
@@ -76,7 +76,7 @@ def test_it_says_that_it_is_no_sandbox(command) -> None:
     ],
 )
 def test_bad_arguments(command, tmp_path, line, message) -> None:
-    places = {"FILE": write(tmp_path / "handed", SLOW, "ann.py"), "FOLDER": tmp_path / "handed"}
+    places = {"FILE": write(tmp_path / "submissions", SLOW, "ann.py"), "FOLDER": tmp_path / "submissions"}
     status, out, err = command(*(places.get(each, each) for each in line))
     assert (status, out) == (2, "")
     assert message in err

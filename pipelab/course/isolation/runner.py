@@ -72,7 +72,7 @@ def load(path: str) -> ModuleType | str:
     module = ModuleType(name)
     module.__file__ = path
     if not os.path.isfile(path):
-        return f"{os.path.basename(path)} was not handed in"
+        return f"{os.path.basename(path)} was not submitted"
     try:
         with open(path, "rb") as file:
             code = compile(file.read(), path, "exec", dont_inherit=True)

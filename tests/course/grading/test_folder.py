@@ -21,9 +21,9 @@ SLOW = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
 
 
 @pytest.fixture
-def handed(tmp_path) -> Path:
+def submissions(tmp_path) -> Path:
     """Submissions as they come: folders, files of any name, a table, and some that are none."""
-    folder = tmp_path / "handed"
+    folder = tmp_path / "submissions"
     write(folder / "ann", ZERO_BUBBLE)
     write(folder, SLOW, "bob.py")
     write(folder, to_csv(build("zb-h1", 4, 8)), "cem.csv")
@@ -34,11 +34,11 @@ def handed(tmp_path) -> Path:
     return folder
 
 
-def test_a_folder_of_submissions(handed, tmp_path):
+def test_a_folder_of_submissions(submissions, tmp_path):
     """Each is graded, each is written at once, and the next call grades what has changed only."""
     seen = []
     results = tmp_path / "results"
-    grades = grade_folder(handed, NAME, results, progress=seen.append)
+    grades = grade_folder(submissions, NAME, results, progress=seen.append)
     assert [each.name for each in grades] == ["ann", "binary", "bob", "cem", "dan", "empty"]
     assert [(done.done, done.total, done.known) for done in seen] == [(n, 6, False) for n in range(1, 7)]
     score = {each.name: each.score for each in grades}
@@ -50,19 +50,19 @@ def test_a_folder_of_submissions(handed, tmp_path):
     assert {name: float(row["score"]) for name, row in rows.items()} == score
     assert rows["ann"]["my_schedule can run"] == "3"
 
-    write(handed, ZERO_BUBBLE, "dan.py")
+    write(submissions, ZERO_BUBBLE, "dan.py")
     (results / "cem.grade.json").write_text('{"of": "cut o')  # as a crash might leave it
     seen.clear()
-    grades = grade_folder(handed, NAME, results, progress=seen.append)
+    grades = grade_folder(submissions, NAME, results, progress=seen.append)
     assert [done.graded.name for done in seen if not done.known] == ["cem", "dan"]
     assert {each.name: each.score for each in grades} == {**score, "dan": 10}
 
     seen.clear()
-    grade_folder(handed, NAME, results, again=True, progress=seen.append)
+    grade_folder(submissions, NAME, results, again=True, progress=seen.append)
     assert not any(done.known for done in seen)
 
 
-def test_a_grader_that_fails_is_no_grade(handed, tmp_path, monkeypatch):
+def test_a_grader_that_fails_is_no_grade(submissions, tmp_path, monkeypatch):
     """The rest is graded; this one is tried again by the next call."""
     real = grade
 
@@ -72,19 +72,19 @@ def test_a_grader_that_fails_is_no_grade(handed, tmp_path, monkeypatch):
         return real(path, *arguments, **options, real=False)
 
     monkeypatch.setattr("pipelab.course.grading.folder.grade", fails_for_bob)
-    grades = {each.name: each for each in grade_folder(handed, NAME, tmp_path / "results")}
+    grades = {each.name: each for each in grade_folder(submissions, NAME, tmp_path / "results")}
     assert "it could not be graded: RuntimeError: disk full" in grades["bob"].foul
     assert grades["ann"].passed
     monkeypatch.undo()
     done = []
-    grade_folder(handed, NAME, tmp_path / "results", progress=done.append)
+    grade_folder(submissions, NAME, tmp_path / "results", progress=done.append)
     assert [each.graded.name for each in done if not each.known] == ["bob"]
 
 
-def test_what_is_found(handed, tmp_path):
+def test_what_is_found(submissions, tmp_path):
     wanted = assignment(NAME)
-    assert find_submissions(handed / "ann", wanted) == [handed / "ann"]
-    assert [path.name for path in find_submissions(handed, wanted)] == [
+    assert find_submissions(submissions / "ann", wanted) == [submissions / "ann"]
+    assert [path.name for path in find_submissions(submissions, wanted)] == [
         "ann",
         "binary.py",
         "bob.py",
@@ -95,16 +95,16 @@ def test_what_is_found(handed, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="has no submission for fill-the-bubbles, which wants schedule.py"):
         find_submissions(tmp_path / "none", wanted)
-    before = Submission.at(handed / "ann", wanted).content
-    write(handed / "ann", "x = 1", "helper.py")
-    assert Submission.at(handed / "ann", wanted).content != before
-    (handed / "ann" / "link.py").symlink_to("/etc/passwd")
-    (handed / "ann" / "__pycache__").mkdir()
-    assert [*Submission.at(handed / "ann", wanted).files] == ["helper.py", "schedule.py"]
+    before = Submission.at(submissions / "ann", wanted).content
+    write(submissions / "ann", "x = 1", "helper.py")
+    assert Submission.at(submissions / "ann", wanted).content != before
+    (submissions / "ann" / "link.py").symlink_to("/etc/passwd")
+    (submissions / "ann" / "__pycache__").mkdir()
+    assert [*Submission.at(submissions / "ann", wanted).files] == ["helper.py", "schedule.py"]
     for number in range(201):
-        (handed / "ann" / f"{number}.txt").write_text("")
+        (submissions / "ann" / f"{number}.txt").write_text("")
     with pytest.raises(ValueError, match="no submission is that large"):
-        Submission.at(handed / "ann", wanted)
+        Submission.at(submissions / "ann", wanted)
 
 
 @pytest.mark.parametrize("name", ["ann.py", "notes.txt", ""])
@@ -117,7 +117,7 @@ def test_one_result_is_for_one_submission(tmp_path, name):
     assert main(["grade", str(submission), "--assignment", NAME, "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     assert result["score"] == 0
-    assert "schedule.py was not handed in" in result["tests"][0]["output"]
+    assert "schedule.py was not submitted" in result["tests"][0]["output"]
 
 
 def test_tables_of_several_sizes(tmp_path):
