@@ -2,6 +2,7 @@
 
 The supervisor runs it. It is sent names and numbers and answers with text, which the grader, another process, judges.
 So whatever a submission does to this process, it can change nothing but its own answers.
+A notebook makes its own functions' answers plain with the same functions, so that both are judged alike.
 """
 
 from __future__ import annotations
