@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ def run_here(size: int, device: str | None, threads: int, function: Callable[...
     """Call the function in this process, which torchrun started; return the list of all ranks' results."""
     import torch
     import torch.distributed as dist
+    import torch.distributed.nn.functional  # imported later, its default arguments would keep the group
 
     from .worker import RankContext, join
 
@@ -40,8 +42,13 @@ def run_here(size: int, device: str | None, threads: int, function: Callable[...
 
 
 def _leave() -> None:
-    """Leave the group before the process ends: otherwise its threads now and then abort the process."""
+    """Leave all groups before the interpreter ends.
+
+    A thread of gloo's ends with its group. One that is still there, and lets go of a tensor while the interpreter ends,
+    aborts the process. So nothing may keep a group: no circle of references either.
+    """
     import torch.distributed as dist
 
     if dist.is_initialized():
         dist.destroy_process_group()
+        gc.collect()

@@ -92,17 +92,6 @@ class Executor:
         parts = [part for action in self.program for part in action.computes]
         self.split = {(part.stage, part.microbatch) for part in parts if part.kind == BACKWARD_INPUT}
         self.early: dict[str, str] = {}  # parameter -> why its gradient was computed at I, not at W
-        self.methods = {
-            RECV_F: self.receive,
-            FORWARD: self.forward,
-            SEND_F: self.send,
-            RECV_B: self.receive,
-            BACKWARD: self.backward,
-            BACKWARD_INPUT: self.backward,
-            BACKWARD_WEIGHT: self.backward_weight,
-            SEND_B: self.send,
-            OVERLAP: self.overlap,
-        }
 
     def step(
         self, number: int, inputs: torch.Tensor, targets: torch.Tensor | None, begin: float, measure_memory: bool
@@ -121,7 +110,7 @@ class Executor:
             for action in self.program:
                 for observer in observers:
                     observer.before(action)
-                self.methods[action.kind](action)
+                _METHODS[action.kind](self, action)
                 for observer in reversed(observers):
                     observer.after(action)
         for observer in observers:
@@ -273,6 +262,20 @@ class Executor:
             return self.received.pop(action)
         made = Action(SEND_F, stage - 1, m) if kind == RECV_F else Action(SEND_B, stage + 1, m)
         return self.outgoing.pop(made)
+
+
+#: Functions, not an executor's bound methods: in a circle with its process groups, it would outlive its work.
+_METHODS = {
+    RECV_F: Executor.receive,
+    FORWARD: Executor.forward,
+    SEND_F: Executor.send,
+    RECV_B: Executor.receive,
+    BACKWARD: Executor.backward,
+    BACKWARD_INPUT: Executor.backward,
+    BACKWARD_WEIGHT: Executor.backward_weight,
+    SEND_B: Executor.send,
+    OVERLAP: Executor.overlap,
+}
 
 
 def seed_microbatch(seed: int, step: int, stage: int, microbatch: int) -> None:
