@@ -59,9 +59,8 @@ class RankContext:
         total: int | None = None,
     ) -> None:
         """Note where this rank is; costs next to nothing. done and total keep their last value if not given."""
-        _, _, _, done_before, total_before = self.state
-        done, total = done_before if done is None else done, total_before if total is None else total
-        self.state = (text, waiting, waits_for, done, total)
+        *_, before, of = self.state
+        self.state = (text, waiting, waits_for, before if done is None else done, of if total is None else total)
 
 
 class _Control:

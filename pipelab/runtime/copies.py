@@ -97,17 +97,16 @@ def sum_replicated_gradients(module: nn.Module, group: ExpertGroup | None) -> No
 
 
 def sum_gradients(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:
-    """Sum the gradients of parameters over the ranks of a group, each dtype's in one message."""
+    """Sum the gradients of parameters over the ranks of a group, each dtype's in one message.
+
+    What has no gradient anywhere keeps none.
+    """
     for dtype in dict.fromkeys(p.dtype for p in parameters):
-        _sum([p for p in parameters if p.dtype == dtype], group)
-
-
-def _sum(parameters: list[nn.Parameter], group: dist.ProcessGroup) -> None:
-    """Sum the gradients of parameters of one dtype over the group. What has no gradient anywhere keeps none."""
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    present = torch.tensor([p.grad is not None for p in parameters]).to(gradients[0])
-    flat = torch.cat([present, *(gradient.reshape(-1) for gradient in gradients)])
-    dist.all_reduce(flat, group=group)
-    present, *parts = flat.split([len(parameters), *(p.numel() for p in parameters)])
-    for p, part, copies in zip(parameters, parts, present.tolist(), strict=True):
-        p.grad = part.view(p.shape) if copies else None
+        alike = [p for p in parameters if p.dtype == dtype]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in alike]
+        present = torch.tensor([p.grad is not None for p in alike]).to(gradients[0])
+        flat = torch.cat([present, *(gradient.reshape(-1) for gradient in gradients)])
+        dist.all_reduce(flat, group=group)
+        present, *parts = flat.split([len(alike), *(p.numel() for p in alike)])
+        for p, part, copies in zip(alike, parts, present.tolist(), strict=True):
+            p.grad = part.view(p.shape) if copies else None

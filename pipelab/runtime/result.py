@@ -153,14 +153,11 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
     timelines = tuple(_timeline(schedule, job, reports, step) for step in range(job.steps))
     makespans = [timeline.makespan for timeline in timelines]
     timeline = timelines[makespans.index(median_low(makespans))]
-    first = min(start for report in reports for _, start, _ in report.steps[0].spans)
+    firsts = [report.steps[0] for report in reports]
+    first = min(start for step in firsts for _, start, _ in step.spans)
     exchanges = {stage: count for report in reports for stage, count in report.exchanges.items()}
-    costs = (
-        with_segments(job.pace, schedule, exchanges, job.overlap)
-        if job.pace
-        else Costs.from_timeline(timeline, schedule)
-    )
-    simulated = simulate(schedule, costs)
+    paced = job.pace and with_segments(job.pace, schedule, exchanges, job.overlap)
+    simulated = simulate(schedule, paced or Costs.from_timeline(timeline, schedule))
     check = next((report.check for report in everyone if report.check), ReferenceCheck())
     inputs_only = isinstance(job.batches, Sequence) and job.batches[0][1] is None
     losses = () if inputs_only else tuple(sum(r.steps[step].loss for r in everyone) for step in range(job.steps))
@@ -179,13 +176,13 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
         tolerance=1e-10 if set().union(*(report.dtypes for report in everyone)) == {"float64"} else 1e-5,
         early_gradients={name: why for report in everyone for name, why in report.early.items()},
         copies_equal=_copies_equal(everyone, job.expert_ranks),
-        peak_activation_bytes=tuple(report.steps[0].peak_bytes for report in reports),
+        peak_activation_bytes=tuple(step.peak_bytes for step in firsts),
         activation_bytes=tuple(
-            tuple(((when - first) / 1e6, kept) for when, kept in report.steps[0].activation_bytes) for report in reports
+            tuple(((when - first) / 1e6, kept) for when, kept in step.activation_bytes) for step in firsts
         ),
         freed_bytes=tuple(
-            tuple(((when - first) / 1e6, action, freed) for when, action, freed in report.steps[0].freed_bytes if freed)
-            for report in reports
+            tuple(((when - first) / 1e6, action, freed) for when, action, freed in step.freed_bytes if freed)
+            for step in firsts
         ),
         bytes_sent=tuple(report.bytes_sent for report in reports),
         paced=job.pace is not None,

@@ -213,7 +213,7 @@ def _batches(
         at_least(1, steps, "steps")
     if batches is None:
         return None, steps or 1
-    if hasattr(batches, "shape") or (isinstance(batches, tuple) and len(batches) == 2 and hasattr(batches[0], "shape")):
+    if _is_tensor(batches) or (isinstance(batches, tuple) and len(batches) == 2 and _is_tensor(batches[0])):
         pairs = [batches] * (steps or 1)
     else:
         pairs = _listed(batches, _A_BATCH)
@@ -222,9 +222,9 @@ def _batches(
         if steps is not None and steps > len(pairs):
             raise ValueError(f"{steps} steps need {steps} batches; got {len(pairs)}")
         pairs = pairs[:steps]
-    pairs = [(batch, None) if hasattr(batch, "shape") else tuple(_listed(batch, _A_BATCH)) for batch in pairs]
+    pairs = [(batch, None) if _is_tensor(batch) else tuple(_listed(batch, _A_BATCH)) for batch in pairs]
     for pair in pairs:
-        if len(pair) != 2 or not hasattr(pair[0], "shape") or not (pair[1] is None or hasattr(pair[1], "shape")):
+        if len(pair) != 2 or not _is_tensor(pair[0]) or not (pair[1] is None or _is_tensor(pair[1])):
             raise ValueError(f"{_A_BATCH}; got {tuple(type(each).__name__ for each in pair)}")
         inputs, targets = pair
         if targets is None and training:
@@ -242,6 +242,10 @@ def _batches(
     if len({tuple(None if each is None else each.shape for each in pair) for pair in pairs}) > 1:
         raise ValueError("every step's batch must have the same shape")
     return pairs, len(pairs)
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "shape")
 
 
 def _listed(value: Any, wanted: str) -> list[Any]:

@@ -20,10 +20,11 @@ Gradients = dict[tuple[int, str], torch.Tensor]  # (stage, parameter name) -> gr
 Outputs = dict[int, torch.Tensor]  # micro-batch -> the last stage's output
 
 
-def gradients_of(stage: int, module: nn.Module) -> Gradients:
-    """Copies of a stage's gradients; one that nothing flowed into counts as zero."""
+def gradients_of(stages: Iterable[tuple[int, nn.Module]]) -> Gradients:
+    """Copies of all stages' gradients; one that nothing flowed into counts as zero."""
     return {
         (stage, name): torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+        for stage, module in stages
         for name, p in module.named_parameters()
         if p.requires_grad
     }
@@ -45,20 +46,23 @@ def train_in_one_process(
         assert targets is not None  # `run` has seen to it
         total = 0.0
         for m, (x, target) in enumerate(zip(inputs.chunk(microbatches), targets.chunk(microbatches), strict=True)):
-            for stage, module in enumerate(modules):
-                seed_microbatch(seed, step, stage, m)
-                x = module(x)
-            share = loss(x, target) / microbatches
+            share = loss(_forward(modules, x, seed, step, m), target) / microbatches
             if share.requires_grad:
                 share.backward()
             total += float(share.detach())
         losses.append(total)
         if not gradients:
-            gradients = {
-                key: g for stage, module in enumerate(modules) for key, g in gradients_of(stage, module).items()
-            }
+            gradients = gradients_of(enumerate(modules))
         end_step(modules, optimizers)
     return losses, gradients
+
+
+def _forward(modules: Iterable[nn.Module], x: torch.Tensor, seed: int, step: int, microbatch: int) -> torch.Tensor:
+    """One micro-batch through all stages."""
+    for stage, module in enumerate(modules):
+        seed_microbatch(seed, step, stage, microbatch)
+        x = module(x)
+    return x
 
 
 def end_step(modules: Iterable[nn.Module], optimizers: Iterable[torch.optim.Optimizer]) -> None:
@@ -81,10 +85,7 @@ def infer_in_one_process(
     for step, (inputs, targets) in enumerate(batches):
         outputs.append({})
         for m, x in enumerate(inputs.chunk(microbatches)):
-            for stage, module in enumerate(modules):
-                seed_microbatch(seed, step, stage, m)
-                x = module(x)
-            outputs[-1][m] = x
+            outputs[-1][m] = _forward(modules, x, seed, step, m)
         if targets is not None:
             shares = zip(outputs[-1].values(), targets.chunk(microbatches), strict=True)
             losses.append(sum(float(loss(output, target)) / microbatches for output, target in shares))

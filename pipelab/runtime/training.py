@@ -44,7 +44,8 @@ _LEAD = 0.005  # seconds from agreeing on a moment to that moment: all ranks mus
 def train(ctx: RankContext, job: Job) -> Report:
     """Build this rank's stages, train, and (on rank 0) repeat everything in one process for comparison."""
     schedule, rank = job.schedule, ctx.rank
-    stages, batches = _build(job)
+    stages = job.stages if isinstance(job.stages, Sequence) else job.stages()
+    batches = job.batches if isinstance(job.batches, Sequence) else job.batches()
     grid = Grid.of(rank, schedule.num_ranks, job.expert_ranks)
     held = schedule.placement.stages_of(grid.row)
     modules = {stage: _module(stages, stage, job, ctx.device) for stage in held}
@@ -71,7 +72,7 @@ def train(ctx: RankContext, job: Job) -> Report:
         if not schedule.training:
             continue
         if number == 0 and job.check:
-            gradients = {key: g for stage, module in modules.items() for key, g in gradients_of(stage, module).items()}
+            gradients = gradients_of(modules.items())
         end_step(modules.values(), optimizers)
     for step in report.steps:
         step.outputs = {m: output.cpu() for m, output in step.outputs.items()}
@@ -100,12 +101,6 @@ def _one_number(loss: Loss) -> Loss:
     return checked
 
 
-def _build(job: Job) -> tuple[Sequence[StageSource], Sequence[Batch]]:
-    stages = job.stages if isinstance(job.stages, Sequence) else job.stages()
-    batches = job.batches if isinstance(job.batches, Sequence) else job.batches()
-    return stages, batches
-
-
 def _module(stages: Sequence[StageSource], stage: int, job: Job, device: torch.device) -> nn.Module:
     source = stages[stage]
     torch.manual_seed(job.seed + stage)  # a function that makes a stage makes the same one on every rank
@@ -132,14 +127,9 @@ def _warm(
     inputs = batch[0].chunk(schedule.num_microbatches)[0].to(ctx.device)
     for _ in range(2):
         for stage, module in modules.items():
-            rehearsed = copy.deepcopy(module)
-            width = next(p.shape[-1] for p in rehearsed.parameters() if p.dim() > 1)
-            like = next(rehearsed.parameters())
-            shape = (*inputs.shape, width)
-            received = (
-                inputs if stage == 0 else torch.zeros(shape, dtype=like.dtype, device=ctx.device, requires_grad=True)
-            )
-            _rehearse(rehearsed, received, splits)
+            matrix = next(p for p in module.parameters() if p.dim() > 1)
+            middle = matrix.new_zeros((*inputs.shape, matrix.shape[-1])).requires_grad_()
+            _rehearse(copy.deepcopy(module), middle if stage else inputs, splits)
 
 
 def _rehearse(module: nn.Module, received: torch.Tensor, splits: bool) -> None:
