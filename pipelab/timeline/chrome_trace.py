@@ -21,6 +21,11 @@ def to_chrome_trace(timeline: Timeline) -> str:
 
     Write it to a ``.json`` file and open that in ui.perfetto.dev or chrome://tracing.
 
+    Parameters
+    ----------
+    timeline : Timeline
+        Simulated or measured.
+
     Examples
     --------
     >>> from pipelab import gpipe, simulate
@@ -76,6 +81,11 @@ def _arrows(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 def from_chrome_trace(text: str) -> Timeline:
     """Read what :func:`to_chrome_trace` wrote, exactly.
+
+    Parameters
+    ----------
+    text : str
+        The JSON.
 
     Raises
     ------
