@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..eplb import Plan, rebalance
+from ..eplb import rebalance
 from ..moe.layer import seeded_expert
 from ..overlap.expert_group import ExpertGroup
 from ..overlap.pace import sharpen_sleep, sleep_until
@@ -90,9 +90,9 @@ class Server:
 
     def _window(self, window: int) -> WindowReport:
         report = WindowReport(self.plan)
-        wanted = self._wanted(window, report)
-        if wanted is not self.plan:
-            self._move(window, wanted, report)
+        self._plan(window, report)
+        if report.plan is not self.plan:
+            self._move(window, report)
         routes = torch.from_numpy(routes_of(self.job.counts[window], self.job.seed + window))
         mine = [route[self.own, None].to(self.ctx.device) for route in routes]
         if window == 0:
@@ -116,8 +116,8 @@ class Server:
         self.prediction = self.job.predictor.update(np.stack([_experts_seen(layer) for layer in self.layers]))
         return report
 
-    def _wanted(self, window: int, report: WindowReport) -> Plan:
-        """The plan for this window. Each rank finds the same one by itself, as all have seen the same loads."""
+    def _plan(self, window: int, report: WindowReport) -> None:
+        """Put down the plan for this window. Each rank finds the same one, as all have seen the same loads."""
         if window in self.job.when:
             self.ctx.at(f"planning for window {window}")
             began, sizes = time.monotonic(), self.plan.sizes
@@ -127,17 +127,16 @@ class Server:
             report.planning = time.monotonic() - began
         elif len(self.job.plans) > 1:
             report.plan = self.job.plans[window]
-        return report.plan
 
-    def _move(self, window: int, plan: Plan, report: WindowReport) -> None:
+    def _move(self, window: int, report: WindowReport) -> None:
         self.ctx.at(f"moving experts for window {window}")
         dist.barrier()
         began = time.monotonic()
-        found = migrate(self.layers, plan)
+        found = migrate(self.layers, report.plan)
         if self.job.bandwidth is not None:
             sleep_until(began + max(found.bytes, found.sent_bytes) / self.job.bandwidth / 1000)
         report.moving, report.moved_slots, report.moved_bytes = time.monotonic() - began, found.slots, found.bytes
-        report.changed, self.plan = True, plan
+        report.changed, self.plan = True, report.plan
 
     def _step(self, routes: list[Tensor]) -> Tensor:
         """All layers, each added to its input."""
