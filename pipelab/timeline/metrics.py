@@ -108,9 +108,8 @@ class Metrics:
         """Per rank: idle time in warm-up, steady and drain; the three sum to `idle`."""
         split = []
         for rank, (steady, drain) in enumerate(self.phases):
-            idle = Intervals([self.begin], [self.finish]).minus(self._busy[rank])
             phases = ((self.begin, steady), (steady, drain), (drain, self.finish))
-            split.append(tuple(idle.within(low, high) for low, high in phases))
+            split.append(tuple(high - low - self._busy[rank].within(low, high) for low, high in phases))
         return tuple(split)
 
     # -- memory ------------------------------------------------------------------------------------------------------

@@ -143,10 +143,10 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
     top, tall = _ABOVE + (chart.top - chart.limits[0]) * chart.row, (chart.bottom - chart.top) * chart.row
     inner = wide - np.minimum(0.7, wide / 4)  # a thin line between neighbours
     shapes = list(map(rectangle, left.tolist(), top.tolist(), inner.tolist(), tall.tolist()))
-    paths = [""] * len(chart.styles)
+    paths: list[list[str]] = [[] for _ in chart.styles]
     for style, shape in zip(chart.style.tolist(), shapes, strict=True):
-        paths[style] += shape
-    parts = [f'<path fill="{colour}" d="{path}"/>' for colour, path in zip(chart.colours, paths, strict=True)]
+        paths[style].append(shape)
+    parts = [f'<path fill="{colour}" d="{"".join(path)}"/>' for colour, path in zip(chart.colours, paths, strict=True)]
     if (hatched := chart.hatched).any():
         path = "".join(shapes[box] for box in np.flatnonzero(hatched))
         parts.append(f'<path fill="url(#pipelab-hatch)" d="{path}"/>')

@@ -71,12 +71,12 @@ class Chart:
 
 def columns(boxes: Sequence[ChartBox]) -> dict:
     """The columns of a chart."""
-    styles: dict[tuple[str, float], int] = {}
-    style = [styles.setdefault((box.kind, box.tint), len(styles)) for box in boxes]
-    left, right, top, bottom = np.array([box[:4] for box in boxes], dtype=float).reshape(-1, 4).T
-    labels = [box.label for box in boxes]
-    edges = {"left": left, "right": right, "top": top, "bottom": bottom}
-    return {**edges, "style": np.array(style, dtype=int), "styles": list(styles), "labels": labels}
+    *edges, kinds, tints, labels = zip(*boxes, strict=True) if boxes else [()] * len(ChartBox._fields)
+    looks = [*zip(kinds, tints, strict=True)]
+    numbers = {look: place for place, look in enumerate(dict.fromkeys(looks))}
+    style = np.array([numbers[look] for look in looks], dtype=int)
+    found = dict(zip(ChartBox._fields, np.array(edges, dtype=float), strict=False))
+    return {**found, "style": style, "styles": list(numbers), "labels": list(labels)}
 
 
 def legend(kinds: Collection[str]) -> list[Style]:
