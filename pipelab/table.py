@@ -147,7 +147,8 @@ class Table(Generic[R]):
                 told = None if i else self._meanings.get(text)
                 body += _cell("td" if i else 'th scope="row"', side, inside, told, "font-weight:inherit")
             body += "</tr>"
-        title = f'<caption style="text-align:left;white-space:nowrap">{escape(self.title)}</caption>' if self.title else ""
+        style = "text-align:left;white-space:nowrap"
+        title = f'<caption style="{style}">{escape(self.title)}</caption>' if self.title else ""
         rule = "border-bottom:1px solid var(--jp-border-color1,currentColor)"
         head = f'<thead><tr style="{rule}">{head}</tr></thead>' if any(self.columns) else ""
         style = "margin:0;border-collapse:collapse;color:inherit;font-size:inherit;line-height:1.5"
