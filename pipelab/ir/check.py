@@ -117,7 +117,6 @@ def _parts(schedule: Schedule) -> Iterator[tuple[int, int, Action]]:
 
 
 def _unknown(schedule: Schedule) -> Iterator[Problem]:
-    stages, microbatches = range(schedule.num_stages), range(schedule.num_microbatches)
     for rank, program in enumerate(schedule.programs):
         for action in program:
             if action.parts and not action.is_pair:
@@ -125,19 +124,19 @@ def _unknown(schedule: Schedule) -> Iterator[Problem]:
                 yield Problem("unknown", rank, action, wrong)
                 continue
             for part in action.computes or (action,):
-                if wrong := _wrong(part, stages, microbatches, schedule.training):
+                if wrong := _wrong(part, schedule):
                     yield Problem("unknown", rank, part, f"rank {rank} has {part}: {wrong}")
 
 
-def _wrong(part: Action, stages: range, microbatches: range, training: bool) -> str:
+def _wrong(part: Action, schedule: Schedule) -> str:
     """What makes no sense in this schedule about a plain action or a message."""
     if part.kind not in (*COMPUTES, *MESSAGES):
         return f"{part.kind!r} is no kind of action"
-    if part.stage not in stages:
-        return f"there are only stages 0 to {stages[-1]}"
-    if part.microbatch not in microbatches:
-        return f"there are only micro-batches 0 to {microbatches[-1]}"
-    if not training and part.kind in (BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT):
+    if part.stage not in range(schedule.num_stages):
+        return f"there are only stages 0 to {schedule.num_stages - 1}"
+    if part.microbatch not in range(schedule.num_microbatches):
+        return f"there are only micro-batches 0 to {schedule.num_microbatches - 1}"
+    if not schedule.training and part.kind in (BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT):
         return "a forward-only schedule has no backward"
     return ""
 
@@ -183,17 +182,15 @@ def _missing(found: Counter[Key], stage: int, microbatch: int, training: bool) -
 
 def _order(schedule: Schedule) -> Iterator[Problem]:
     """What an action needs from its own rank must stand before it there; a pair's two halves can't need each other."""
-    last: dict[tuple[int, Key], int] = {}
     first: dict[tuple[int, Key], int] = {}
     for rank, position, part in _parts(schedule):
-        last[rank, part[:3]] = position
         first.setdefault((rank, part[:3]), position)
     for rank, position, part in _parts(schedule):
         if position != first[rank, part[:3]]:
             continue  # a duplicate; reported as one
         for keys in alternatives(part, schedule.num_stages):
             for key in keys:
-                if last.get((rank, key), -1) >= position and first[rank, key] >= position:
+                if first.get((rank, key), -1) >= position:
                     needed = Action(*key)
                     together = "together with" if first[rank, key] == position else "before"
                     wrong = f"rank {rank} does {part} {together} {needed}, which it needs"

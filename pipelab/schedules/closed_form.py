@@ -88,16 +88,17 @@ def equally_idle(
     costs: StageCosts,
     bubble: Any,
     formulas: dict[str, str],
-    stages_per_rank: int = 1,
+    chunks: int = 1,
     **more: Any,
 ) -> Theory:
     """The form of a schedule that holds every parameter once, and in which all ranks are idle equally long.
 
-    Defaults are those of one stage per rank, where the bubble is the published one. more: the other attributes.
+    Defaults are those of one stage per rank, where the bubble is the published one. chunks: stages per rank; more: the
+    other attributes of `Theory`.
     """
     texts = {"makespan": "M·(F+B) + bubble", "published bubble": formulas["bubble"], "messages": "2·M·(P-1)"}
     attributes = {
-        "makespan": microbatches * stages_per_rank * costs.both + bubble,
+        "makespan": microbatches * chunks * costs.both + bubble,
         "idle": (bubble,) * ranks,
         "published_bubble": bubble,
         "parameters": 1,

@@ -77,7 +77,7 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts, chunks: int) -
         microbatches,
         costs,
         bubble,
-        stages_per_rank=chunks,
+        chunks=chunks,
         published_bubble=published,
         peak_activations=tuple(
             min((chunks - 1) * first_group + 2 * (ranks - 1 - rank) + 1, microbatches * chunks) for rank in range(ranks)

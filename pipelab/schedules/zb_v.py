@@ -86,7 +86,7 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:
         microbatches,
         costs,
         bubble=max(chains) if k else 0,
-        stages_per_rank=2,
+        chunks=2,
         published_bubble=0,
         peak_activations=(2 * ranks,) * ranks,
         messages=4 * microbatches * (ranks - 1),

@@ -15,6 +15,8 @@ from ..timeline import Timeline
 from .deepseek_segments import recorded_segments
 
 Cost = Any  # a number (int, float, Fraction), or a sequence of one per stage
+_OF_STAGES: tuple[str, ...] = ("forward", "backward_input", "backward_weight", "overlapped")
+_OF_STAGES += ("forward_comm", "backward_input_comm", "backward_weight_comm")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Costs:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if field.name not in ("blocking_sends", "free_at", "unit"):
+            if field.name in (*_OF_STAGES, "latency", "bandwidth", "message_bytes"):
                 object.__setattr__(self, field.name, _cost(getattr(self, field.name), field.name))
         if isinstance(self.latency, tuple) or isinstance(self.bandwidth, tuple):
             raise ValueError("latency and bandwidth are one number each, for all links")
@@ -162,12 +164,12 @@ class Costs:
 
     def require_stages(self, num_stages: int) -> None:
         """ValueError if a cost per stage has another length than the pipeline."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            wanted = num_stages - 1 if field.name == "message_bytes" else num_stages
+        for name, value in vars(self).items():
+            wanted, what = num_stages, "stages"
+            if name == "message_bytes":
+                wanted, what = num_stages - 1, "boundaries between stages"
             if isinstance(value, tuple) and len(value) != wanted:
-                what = "boundaries between stages" if field.name == "message_bytes" else "stages"
-                raise ValueError(f"{field.name} lists {len(value)} costs; the schedule has {wanted} {what}")
+                raise ValueError(f"{name} lists {len(value)} costs; the schedule has {wanted} {what}")
 
     def cut(self, parts: int) -> Costs:
         """Costs of the same model with every stage cut into so many equal ones; messages cost the same.
@@ -180,15 +182,13 @@ class Costs:
         at_least(1, parts, "parts")
         if isinstance(self.message_bytes, tuple) and parts > 1:
             raise ValueError("message_bytes must be one number: nothing is known of messages inside of a stage")
-        changed: dict[str, Any] = {}
-        for field in fields(self):
-            if field.name not in ("latency", "bandwidth", "message_bytes", "blocking_sends", "free_at", "unit"):
-                cost = getattr(self, field.name)
-                if isinstance(cost, tuple):
-                    changed[field.name] = tuple(divided(each, parts) for each in cost for _ in range(parts))
-                elif cost is not None:
-                    changed[field.name] = divided(cost, parts)
-        return replace(self, **changed)
+        cut: dict[str, Any] = {}
+        for name, cost in vars(self).items():
+            if name in _OF_STAGES and isinstance(cost, tuple):
+                cut[name] = tuple(divided(each, parts) for each in cost for _ in range(parts))
+            elif name in _OF_STAGES and cost is not None:
+                cut[name] = divided(cost, parts)
+        return replace(self, **cut)
 
     def split(self, kind: str, stage: int) -> tuple[Any, Any]:
         """(computation, communication) of a plain action."""

@@ -108,12 +108,7 @@ def _whole(values: Iterable[Any], schedule: Schedule) -> np.ndarray:
 
 
 def _numbers(
-    schedule: Schedule,
-    kind: np.ndarray,
-    stage: np.ndarray,
-    microbatch: np.ndarray,
-    owner: np.ndarray,
-    rank: np.ndarray,
+    schedule: Schedule, kind: np.ndarray, stage: np.ndarray, microbatch: np.ndarray, owner: np.ndarray, rank: np.ndarray
 ) -> np.ndarray | None:
     """number[kind, stage, microbatch] of the action that does it, -1 for none; B stands under I and W too.
 
@@ -121,8 +116,7 @@ def _numbers(
     of order; `check` then says why.
     """
     stages, microbatches = schedule.num_stages, schedule.num_microbatches
-    inside = (stage >= 0) & (stage < stages) & (microbatch >= 0) & (microbatch < microbatches)
-    if not inside.all():
+    if not ((stage >= 0) & (stage < stages) & (microbatch >= 0) & (microbatch < microbatches)).all():
         return None
     shape = (4, stages, microbatches)
     flat = (kind * stages + stage) * microbatches + microbatch

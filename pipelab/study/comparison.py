@@ -127,11 +127,7 @@ class Comparison(PartialTable[Row]):
 
 
 def compare_schedules(
-    ranks: int,
-    microbatches: int,
-    costs: Costs | None = None,
-    schedules: Iterable[str] | None = None,
-    chunks: int = 2,
+    ranks: int, microbatches: int, costs: Costs | None = None, schedules: Iterable[str] | None = None, chunks: int = 2
 ) -> Comparison:
     """Simulate schedules for the same model on the same ranks, and list what each one costs.
 
