@@ -75,7 +75,7 @@ def test_explorers_find_it(lifo):
     assert lifo in explorer.controls.against.options
     assert not explorer.controls.sliders["chunks"].disabled  # a choice of chunks is known from the registry, too
     assert str(explorer.schedule) == str(build(lifo, 4, 8))
-    assert explore_comparison(4, 8).result[lifo].makespan == 33
+    assert explore_comparison(4, 8).table[lifo].makespan == 33
 
 
 def test_without_its_file_it_is_gone(capsys):
