@@ -15,6 +15,10 @@ from docs.house import PACKAGE, modules
 
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 PUBLIC = sorted({(room, name) for room in ROOMS for name in getattr(import_module(f"pipelab.{room}"), "__all__", ())})
+THINGS = {(room, name): getattr(import_module(f"pipelab.{room}"), name) for room, name in PUBLIC}
+# What a constant is stands in a comment beside it.
+CLASSES_AND_FUNCTIONS = [each for each, thing in THINGS.items() if inspect.isclass(thing) or inspect.isfunction(thing)]
+FUNCTIONS = [each for each in CLASSES_AND_FUNCTIONS if inspect.isfunction(THINGS[each])]
 
 
 def twice(places: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -72,29 +76,18 @@ def test_an_old_name_says_its_new_one(old):
     assert old not in pipelab.__all__
 
 
-@pytest.mark.parametrize(("room", "name"), PUBLIC)
-def test_every_public_name_has_an_example(room, name):
-    thing = getattr(import_module(f"pipelab.{room}"), name)
-    if not (inspect.isclass(thing) or inspect.isroutine(thing)):
-        pytest.skip("a constant: what it is stands in a comment beside it")
-    finder = doctest.DocTestFinder(exclude_empty=True)
+@pytest.mark.parametrize("public", CLASSES_AND_FUNCTIONS, ids=".".join)
+def test_every_public_name_has_an_example(public):
+    found = doctest.DocTestFinder(exclude_empty=True).find(THINGS[public], public[1])
     # tests/test_docstrings.py runs them.
-    examples = [each for test in finder.find(thing, name) for each in test.examples]
-    assert any(doctest.SKIP not in each.options for each in examples), f"{thing.__module__}.{name} has no example"
+    assert any(doctest.SKIP not in each.options for test in found for each in test.examples)
 
 
-@pytest.mark.parametrize(("room", "name"), PUBLIC)
-def test_parameters_are_told_one_by_one(room, name):
-    """Where a public function's docstring lists parameters, it lists all of them, in the form that numpydoc reads."""
-    thing = getattr(import_module(f"pipelab.{room}"), name)
-    if not inspect.isfunction(thing):
-        pytest.skip("no function")
-    parameters = [each for each in inspect.signature(thing).parameters.values() if not each.name.startswith("_")]
-    if not parameters:
-        pytest.skip("it takes none")
-    section = re.search(
-        r"^Parameters\n-{10}\n(.*?)(?=\n\n\w[^\n]*\n-{3,}\n|\Z)", inspect.getdoc(thing) or "", re.M | re.S
-    )
-    assert section, f"{thing.__module__}.{name} does not list its parameters"
-    told = re.findall(r"^(\S[^:\n]*?) : \S", section[1], re.M)
-    assert [each.lstrip("*") for line in told for each in line.split(", ")] == [each.name for each in parameters]
+@pytest.mark.parametrize("public", FUNCTIONS, ids=".".join)
+def test_parameters_are_told_one_by_one(public):
+    """A public function's docstring lists all its parameters, in the form that numpydoc reads."""
+    parameters = [name for name in inspect.signature(THINGS[public]).parameters if not name.startswith("_")]
+    text = inspect.getdoc(THINGS[public]) or ""
+    section = re.search(r"^Parameters\n-{10}\n(.*?)(?=\n\n\w[^\n]*\n-{3,}\n|\Z)", text, re.M | re.S)
+    told = re.findall(r"^(\S[^:\n]*?) : \S", section[1], re.M) if section else []
+    assert [each.lstrip("*") for line in told for each in line.split(", ")] == parameters
