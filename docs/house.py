@@ -21,12 +21,13 @@ PACKAGE = ROOT / "pipelab"
 PICTURE = ROOT / "docs" / "house.svg"
 
 #: Modules that belong to no room.
-EVERYBODYS = {"table", "lazy"}
+EVERYBODYS = {"table", "lazy", "amounts"}
 
 #: Room -> the rooms that it may import, with all that those may import; and EVERYBODYS.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "table": (),
     "lazy": (),
+    "amounts": (),
     "ir": (),
     "eplb": (),
     "models": (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from .numbers import at_least
+from ..amounts import at_least
 
 
 @dataclass(frozen=True)

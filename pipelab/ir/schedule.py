@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
+from ..amounts import at_least, counted
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
-from .numbers import at_least, counted
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]

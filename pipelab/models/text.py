@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from ..amounts import at_least
+
 #: A byte-level model's vocabulary.
 BYTES = 256
 
@@ -100,12 +102,3 @@ def batches(
         # contiguous, as micro-batches are sent to other ranks
         pairs.append((passages[:, :-1].contiguous(), passages[:, 1:].contiguous()))
     return pairs
-
-
-def at_least(least: int, value: int, what: str) -> int:
-    """The value if it is a whole number of at least `least`; else a ValueError that names it."""
-    if not hasattr(value, "__index__"):
-        raise ValueError(f"{what} must be a whole number; got {value!r}")
-    if value < least:
-        raise ValueError(f"{what} must be at least {least}; got {value}")
-    return value

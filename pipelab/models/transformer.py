@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .text import BYTES, at_least
+from ..amounts import at_least
+from .text import BYTES
 
 
 class Embedding(nn.Module):

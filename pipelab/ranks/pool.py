@@ -15,6 +15,7 @@ from numbers import Real
 from types import TracebackType
 from typing import Any, cast
 
+from ..amounts import at_least
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout, rebuilt, source_line, with_source
 from .forkserver_client import SERVER, ForkedRank
 from .torchrun import run_here, under_torchrun
@@ -55,7 +56,7 @@ class Ranks:
     """
 
     def __init__(self, size: int, device: str | None = None, threads: int = 1, preload: Sequence[str] = ()) -> None:
-        self.size, self.threads = _at_least_one(size, "ranks"), _at_least_one(threads, "threads")
+        self.size, self.threads = at_least(1, size, "ranks"), at_least(1, threads, "threads")
         self.preload = tuple(preload)
         if device not in (None, "cpu", "cuda"):
             raise ValueError(f"device must be 'cpu', 'cuda' or None; got {device!r}")
@@ -125,16 +126,6 @@ class Ranks:
             return members.follow(timeout, stall, progress, cancel)
         finally:
             members.stop()
-
-
-def _at_least_one(value: int, what: str) -> int:
-    try:
-        whole = value.__index__()
-    except AttributeError:
-        raise ValueError(f"{what} must be a whole number; got {value!r}") from None
-    if whole < 1:
-        raise ValueError(f"{what} must be at least 1; got {value}")
-    return whole
 
 
 def _payload(function: Callable[..., Any], arguments: tuple) -> bytes:

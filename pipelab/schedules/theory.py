@@ -8,8 +8,8 @@ from __future__ import annotations
 from math import isclose
 from typing import Any
 
+from ..amounts import divided, nonnegative
 from ..ir import at_least
-from ..ir.numbers import divided, nonnegative
 from .closed_form import StageCosts, Theory
 from .registry import SCHEDULES, registered
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any, Literal
 
+from ..amounts import divided, nonnegative, plain
 from ..ir import Schedule, at_least
 from ..ir.action import OVERLAP
-from ..ir.numbers import divided, nonnegative, plain
 from ..timeline import Timeline
 from .deepseek_segments import recorded_segments
 

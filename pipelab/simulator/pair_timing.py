@@ -11,8 +11,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
+from ..amounts import divided
 from ..ir import Action, Schedule, at_least
-from ..ir.numbers import divided
 from ..timeline import Span, Timeline
 from .costs import Costs
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from ..amounts import divided
 from ..ir import Schedule, at_least
-from ..ir.numbers import divided
 from ..schedules import SCHEDULES, build, registered
 from ..simulator.costs import Costs
 from ..simulator.engine import simulate

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.numbers import plain
+from ..amounts import plain
 
 
 class Intervals:

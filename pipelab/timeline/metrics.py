@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..amounts import plain
 from ..ir import Action
-from ..ir.numbers import plain
 from .dependencies import Dependencies
 from .intervals import Intervals
 from .span import COMPUTE, is_send

@@ -6,7 +6,7 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from pipelab.ir.numbers import at_least, counted, divided, nonnegative
+from pipelab.amounts import at_least, counted, divided, nonnegative
 
 
 def test_whole_numbers_become_pythons():

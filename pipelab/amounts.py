@@ -1,4 +1,4 @@
-"""Numbers: counts and costs as callers give them, checked; and how they are written."""
+"""Quantities: counts and costs as callers give them, checked; and how they are written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def at_least(least: int, value: int, what: str) -> int:
 
 
 def plain(value: Any) -> Any:
-    """NumPy's numbers and arrays as Python's own, which stay exact."""
+    """NumPy's and PyTorch's numbers and arrays as Python's own, which stay exact."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
