@@ -7,9 +7,9 @@ A schedule is data: check it, simulate it, draw it, run it on real ranks. The fr
 import os
 import warnings
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-from . import show
 from .lazy import attach
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
     if name in RENAMED:
         warnings.warn(f"pipelab.{name} is now pipelab.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
         name = RENAMED[name]
-    if name in show.__all__ and "PIPELAB_ON_RANK" in os.environ:
+    if "PIPELAB_ON_RANK" in os.environ and name in import_module(".show", __name__).__all__:
         return partial(_draw_later, name)
     return _load(name)
 
