@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,9 +52,7 @@ def test_a_name_is_defined_in_the_file_that_it_links_to(name, target):
     "name", sorted(set(re.findall(r"\bpipelab(?:\.\w+)+(?![\w/])", re.sub(r"\]\(.*?\)", "]", TEXT))))
 )
 def test_a_dotted_name_resolves(name):
-    thing = import_module("pipelab")
-    for part in name.split(".")[1:]:
-        thing = getattr(thing, part) if hasattr(thing, part) else import_module(f"{thing.__name__}.{part}")
+    pkgutil.resolve_name(name)  # AttributeError or ImportError where there is no such thing
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"(?<!\[)`([A-Za-z_]\w+)`(?!\])", TEXT))))
