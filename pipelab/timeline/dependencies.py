@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..ir import Action
@@ -84,8 +85,6 @@ class Dependencies:
         for rank, _, action, start, end in spans:
             low, high = self.extents.get((rank, action), (start, end))
             self.extents[rank, action] = (min(low, start), max(high, end))
-        self.begin = min((start for start, _ in self.extents.values()), default=0)
-        self.finish = max((end for _, end in self.extents.values()), default=0)
         self.producers: dict[Key, Doer] = {
             part[:3]: (rank, action) for rank, action in self.extents for part in action.computes
         }
@@ -93,6 +92,16 @@ class Dependencies:
         self.programs: list[list[Action]] = [[] for _ in range(num_ranks)]
         for (rank, action), _ in sorted(self.extents.items(), key=lambda item: item[1]):
             self.programs[rank].append(action)
+
+    @cached_property
+    def begin(self) -> Any:
+        """When the first action starts."""
+        return min((start for start, _ in self.extents.values()), default=0)
+
+    @cached_property
+    def finish(self) -> Any:
+        """When the last action ends."""
+        return max((end for _, end in self.extents.values()), default=0)
 
     def needs(self, action: Action) -> list[Doer]:
         """Everything that an action needed, on any rank; what both parts of a pair needed comes once."""
