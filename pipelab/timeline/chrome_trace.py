@@ -9,11 +9,10 @@ from typing import Any, get_args
 
 from ..ir import Action, at_least
 from .span import STREAMS, Span
-from .timeline import Source, Timeline
+from .timeline import ATTRIBUTES, Source, Timeline
 
 _NS_PER_UNIT = 10**6  # one unit of a timeline, abstract or not, is shown as a millisecond
 _STREAM_OF = dict(enumerate(STREAMS))
-_ATTRIBUTES = ("name", "num_ranks", "source", "unit", "free_at", "note")  # and journeys, which may be fractions
 
 
 def to_chrome_trace(timeline: Timeline) -> str:
@@ -127,14 +126,16 @@ def _span(event: dict[str, Any]) -> Span:
 
 def _attributes(other: dict[str, Any]) -> dict[str, Any]:
     """A timeline's attributes; ValueError or TypeError for a value that no timeline has."""
-    attributes = {key: other[key] for key in _ATTRIBUTES}
+    attributes = {key: other[key] for key in ATTRIBUTES}
     choices = {"source": get_args(Source), "free_at": ("W", "I")}
     for key, value in attributes.items():
         if key == "num_ranks":
             at_least(0, value, key)
+        elif key == "journeys":  # which may be fractions
+            attributes[key] = tuple(map(_number, value))
         elif not isinstance(value, str) or value not in choices.get(key, (value,)):
             raise ValueError(f"{key} is {value!r}")
-    return {**attributes, "journeys": tuple(map(_number, other["journeys"]))}
+    return attributes
 
 
 def _ns(time: Any) -> int:

@@ -15,6 +15,8 @@ from .metrics import Metrics
 from .span import COMPUTE, STREAMS, Span
 
 Source = Literal["simulated", "measured", "paced"]
+#: What a timeline says besides its spans.
+ATTRIBUTES = ("name", "num_ranks", "source", "unit", "free_at", "note", "journeys")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,8 +86,7 @@ class Timeline(Metrics):
     @property
     def attributes(self) -> dict[str, Any]:
         """All but the spans: what `from_spans` takes besides them."""
-        names = ("name", "num_ranks", "source", "unit", "free_at", "note", "journeys")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ATTRIBUTES}
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
