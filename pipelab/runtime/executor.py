@@ -80,7 +80,8 @@ class Executor:
         self.grid = grid = Grid.of(ctx.rank, schedule.num_ranks, columns)
         self.program = schedule.programs[grid.row]
         self.last = schedule.num_stages - 1
-        self.messages = Messages(schedule, grid, ctx.device, _link(pace, schedule.num_stages))
+        link = [ms / 1000 for ms in pace.journeys(schedule.num_stages)] if pace else None
+        self.messages = Messages(schedule, grid, ctx.device, link or None)
         self.shapes: dict[int, tuple[torch.dtype, torch.Size]] = {}
         self.copies = Copies(schedule.placement, modules, grid)
         self.group = ExpertGroup.of(grid.neighbours) if columns > 1 else None
@@ -285,9 +286,3 @@ def seed_microbatch(seed: int, step: int, stage: int, microbatch: int) -> None:
     torch.default_generator.manual_seed(mixed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed(mixed)
-
-
-def _link(pace: Costs | None, num_stages: int) -> list[float] | None:
-    if pace is None or not (pace.latency or pace.bandwidth):
-        return None
-    return [pace.message(boundary) / 1000 for boundary in range(num_stages - 1)]

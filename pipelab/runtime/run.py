@@ -148,7 +148,7 @@ def run(
     )
     total = sum(map(len, job.schedule.programs)) * job.steps * expert_ranks
     if pace is not None:  # a message that is held back for so long is no deadlock
-        stall += max((pace.message(boundary) for boundary in range(schedule.num_stages - 1)), default=0) / 1000
+        stall += max(pace.journeys(schedule.num_stages), default=0) / 1000
 
     def report(states: list[RankState]) -> None:
         if progress:
