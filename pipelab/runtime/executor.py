@@ -90,6 +90,11 @@ class Executor:
                 for segmented in outermost(module):
                     segmented.spread(self.group)
         self.streams = Streams(blocking=not overlap)
+        self.seconds = {  # of segmented stages: what their segments are held to
+            stage: SegmentCosts.of(pace, stage, module.exchanges).scaled(1 / 1000)
+            for stage, module in modules.items()
+            if pace and isinstance(module, Segmented)
+        }
         parts = [part for action in self.program for part in action.computes]
         self.split = {(part.stage, part.microbatch) for part in parts if part.kind == BACKWARD_INPUT}
         self.early: dict[str, str] = {}  # parameter -> why its gradient was computed at I, not at W
@@ -193,8 +198,7 @@ class Executor:
         seed_microbatch(self.seed, self.step_number, stage, m)
         split: SplitBackward | SegmentedPass | None
         if isinstance(module, Segmented):
-            seconds = SegmentCosts.of(self.pace, stage, module.exchanges).scaled(1 / 1000) if self.pace else None
-            split = SegmentedPass(module, self.streams, training, seconds, self.counter)
+            split = SegmentedPass(module, self.streams, training, self.seconds.get(stage), self.counter)
             output = yield from split.forward(received, partial(self._made, stage, m))
         else:
             if stage > 0:
