@@ -14,7 +14,6 @@ import torch.distributed as dist
 from torch import nn
 
 from ..autograd.split_backward import SplitBackward
-from ..ir import Schedule
 from ..models import loss as cross_entropy
 from ..overlap.pace import sharpen_sleep
 from ..overlap.segmented import Segmented
@@ -46,9 +45,8 @@ def train(ctx: RankContext, job: Job) -> Report:
     schedule, rank = job.schedule, ctx.rank
     stages = job.stages if isinstance(job.stages, Sequence) else job.stages()
     batches = job.batches if isinstance(job.batches, Sequence) else job.batches()
-    grid = Grid.of(rank, schedule.num_ranks, job.expert_ranks)
-    held = schedule.placement.stages_of(grid.row)
-    modules = {stage: _module(stages, stage, job, ctx.device) for stage in held}
+    row = Grid.of(rank, schedule.num_ranks, job.expert_ranks).row
+    modules = {stage: _module(stages, stage, job, ctx.device) for stage in schedule.placement.stages_of(row)}
     require_separate(modules.items())
     # Copied before training changes them: the reference starts from the same weights.
     originals = copy.deepcopy(list(stages)) if job.check and rank == 0 else []
@@ -56,7 +54,7 @@ def train(ctx: RankContext, job: Job) -> Report:
     optimizer = job.optimizer or default_optimizer
     executor = Executor(ctx, schedule, modules, loss, job.seed, job.pace, job.expert_ranks, job.overlap)
     optimizers = make_optimizers(list(modules.values()), optimizer)  # of what the executor has left on this rank
-    _warm(ctx, grid.row, modules, batches[0], schedule, job.rehearse)
+    _warm(executor, batches[0], job.rehearse)
     dtypes = {str(p.dtype).removeprefix("torch.") for module in modules.values() for p in module.parameters()}
     exchanges = {stage: module.exchanges for stage, module in modules.items() if isinstance(module, Segmented)}
     report = Report(device=ctx.device.type, backend=ctx.backend, dtypes=dtypes, exchanges=exchanges)
@@ -110,23 +108,21 @@ def _module(stages: Sequence[StageSource], stage: int, job: Job, device: torch.d
     return module.to(device=device, dtype=job.dtype).train(job.schedule.training)
 
 
-def _warm(
-    ctx: RankContext, row: int, modules: dict[int, nn.Module], batch: Batch, schedule: Schedule, rehearse: bool
-) -> None:
+def _warm(executor: Executor, batch: Batch, rehearse: bool) -> None:
     """Do now what the first action alone would pay for: kernels' first calls, memory's first touch.
 
     A user's module is not run outside the schedule: it might count its calls.
     """
+    ctx, splits = executor.ctx, bool(executor.split)
     ctx.at("warming up")
     sharpen_sleep()
-    splits = any(part.kind == "I" for action in schedule.programs[row] for part in action.computes)
     layers = nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64)).to(ctx.device)
     _rehearse(layers, torch.ones(8, 64, device=ctx.device), splits)
     if not rehearse:
         return
-    inputs = batch[0].chunk(schedule.num_microbatches)[0].to(ctx.device)
+    inputs = batch[0].chunk(executor.schedule.num_microbatches)[0].to(ctx.device)
     for _ in range(2):
-        for stage, module in modules.items():
+        for stage, module in executor.modules.items():
             matrix = next(p for p in module.parameters() if p.dim() > 1)
             middle = matrix.new_zeros((*inputs.shape, matrix.shape[-1])).requires_grad_()
             _rehearse(copy.deepcopy(module), middle if stage else inputs, splits)
