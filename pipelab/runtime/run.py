@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..ir import Schedule, at_least, lower, require_schedule
+from ..ir import Schedule, at_least, lower
 from ..ranks.errors import RankState
 from ..ranks.pool import Ranks
 from ..simulator import Costs
@@ -168,7 +168,6 @@ def _train(ctx: RankContext, job: Job) -> Report:
 def _prepared(job: Job) -> Job:
     """The same, ready to be sent. Everything that can be wrong is found here, before a process is started."""
     schedule = job.schedule
-    require_schedule(schedule)
     lowered = lower(schedule)
     if at_least(-(2**63), job.seed, "seed") >= 2**63:
         raise ValueError(f"seed must fit in 64 bits; got {job.seed}")
