@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from ..table import Table
+from ..table import ShownAsTable, Table
 from .pool import Ranks
 
 
@@ -30,7 +30,7 @@ class _Mark(str):
         return f'<b style="color:{colour}">{mark}</b>'
 
 
-class Findings(tuple[Finding, ...]):
+class Findings(ShownAsTable, tuple[Finding, ...]):
     """All that was looked at. Prints, and shows itself in a notebook, as a table."""
 
     @property
@@ -41,13 +41,7 @@ class Findings(tuple[Finding, ...]):
             for each in self
         )
 
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.table._repr_html_()
+    __repr__ = ShownAsTable.__str__
 
 
 def examine(ranks: int = 4) -> Findings:
