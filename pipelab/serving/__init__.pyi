@@ -1,3 +1,4 @@
 from .launch import serve as serve
-from .migration import PlacedExperts as PlacedExperts, migrate as migrate
+from .migration import migrate as migrate
 from .outcome import Served as Served, Serving as Serving
+from .placed_experts import PlacedExperts as PlacedExperts
