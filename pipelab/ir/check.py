@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..amounts import counted
 from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, COMPUTES, FORWARD, MESSAGES, Action
 from .flow import Flow, Key, alternatives
 from .messages import check_messages
@@ -69,7 +70,7 @@ class ScheduleError(ValueError):
         shown = [f"  - {problem}" for problem in self.problems[:10]]
         if more := len(self.problems) - len(shown):
             shown.append(f"  … and {more} more (see .problems)")
-        count = f"{len(self.problems)} problem" + "s" * (len(self.problems) > 1)
+        count = counted(len(self.problems), "problem")
         return "\n".join([f"schedule {self.name!r} can't run: {count}", *shown])
 
 
