@@ -28,18 +28,21 @@ _STYLE = (
 def hover_svg(timeline: Timeline, until: float | None = None) -> str:
     """The layer for the picture that `timeline_svg` makes with the same arguments."""
     geometry, begin, known = Geometry.of(timeline, until), timeline.begin, timeline.dependencies
+    needed = {doer: known.needs(doer[1]) for doer in known.extents}
     unblocked: dict[Doer, list[Doer]] = {}
-    for rank, action in known.extents:
-        for need in known.needs(action):
-            unblocked.setdefault(need, []).append((rank, action))
+    for doer, needs in needed.items():
+        for need in needs:
+            unblocked.setdefault(need, []).append(doer)
 
     def box(rank: int, start: Any, end: Any) -> tuple[float, float, float, float]:
         return geometry.box(rank, float(start - begin), float(end - begin))
 
+    outline = {doer: rectangle(*box(doer[0], *extent)) for doer, extent in known.extents.items()}
+
     def group(rank: int, start: Any, end: Any, text: str, **marked: Sequence[Doer]) -> str:
         """What pointing at a box shows: a text, and outlines of others, by their class."""
         outlines = "".join(
-            f'<path class="{name}" d="{"".join(rectangle(*box(doer[0], *known.extents[doer])) for doer in doers)}"/>'
+            f'<path class="{name}" d="{"".join(outline[doer] for doer in doers)}"/>'
             for name, doers in marked.items()
             if doers
         )
@@ -51,7 +54,7 @@ def hover_svg(timeline: Timeline, until: float | None = None) -> str:
 
     groups = []
     for doer, (start, end) in known.extents.items():
-        needs, frees = known.needs(doer[1]), unblocked.get(doer, [])
+        needs, frees = needed[doer], unblocked.get(doer, [])
         text = _explained(doer, start, end, needed=needs, unblocked=frees)
         groups.append(group(doer[0], start, end, text, n=needs, u=frees))
     for gap in timeline.gaps(shortest=float(timeline.makespan) * 1e-3):
