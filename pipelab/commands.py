@@ -16,7 +16,6 @@ from .ir import Schedule, to_csv
 from .profiler import load_profile
 from .schedules import build
 from .simulator import Costs, simulate
-from .table import Table
 from .timeline import Timeline, to_chrome_trace
 
 OK, FAILED, BAD_ARGUMENTS = range(3)  # exit statuses
@@ -154,7 +153,7 @@ def _print(options: argparse.Namespace, timeline: Timeline, figures: dict[str, A
 
     print(text_timeline(timeline, width=_width(), colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     print()
-    print(Table(figures_table(timeline), notes=account))
+    print(figures_table(timeline), *account, sep="\n")
 
 
 def _finite(value: Any) -> Any:
