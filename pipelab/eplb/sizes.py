@@ -129,6 +129,11 @@ def as_load(load: Any, *, name: str = "load") -> np.ndarray:
     return array + 0.0  # -0.0 becomes 0.0
 
 
+def as_layers(load: Any, *, name: str = "load") -> np.ndarray:
+    """The same, where one layer's loads may also come as [experts]."""
+    return as_load(as_array(load)[None] if np.ndim(load) == 1 else load, name=name)
+
+
 def scaled(load: np.ndarray) -> np.ndarray:
     """Loads as float32, in which the published code computes: another rounding would break ties differently.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...eplb import Plan
 from ...eplb.reference import Step, Steps, global_steps, hierarchical_steps, pack_steps, replicate_steps
-from ...eplb.sizes import Sizes, as_load, scaled
+from ...eplb.sizes import Sizes, as_layers, scaled
 from ..backends.drawing import scene_picture
 from ..backends.picture import Picture
 from ..backends.svg import scene_svg
@@ -69,7 +69,7 @@ class AlgorithmExplorer(Explorer):
             raise ValueError(f"what must be one of {', '.join(WHATS)}; got {what!r}")
         super().__init__("stepper")
         self.what = what
-        given = as_load(load if np.ndim(load) > 1 else np.asarray(load)[None])
+        given = as_layers(load)
         if len(given) != 1:
             raise ValueError(f"one layer at a time; got {len(given)}: take load[0], say")
         experts = given.shape[1]

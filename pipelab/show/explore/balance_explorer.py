@@ -10,7 +10,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from ...eplb import Plan, contiguous, lognormal, rebalance, zipf
-from ...eplb.sizes import as_load
+from ...eplb.sizes import as_layers
 from ...table import Table
 from ..backends.drawing import scene_picture
 from ..backends.picture import Picture
@@ -223,7 +223,7 @@ def _named(load: Any) -> dict[str, np.ndarray | None]:
     named = load if isinstance(load, Mapping) else {"load": load}
     if not named:
         raise ValueError("there is no load to choose from")
-    found = {name: as_load(each if np.ndim(each) > 1 else np.asarray(each)[None]) for name, each in named.items()}
+    found = {name: as_layers(each) for name, each in named.items()}
     if empty := [name for name, each in found.items() if not len(each)]:
         raise ValueError(f"the load {empty[0]!r} has no layers")
     return dict(found)

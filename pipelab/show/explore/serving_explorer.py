@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...eplb import Plan, contiguous, rebalance, zipf
-from ...eplb.sizes import as_load, whole
+from ...eplb.sizes import as_layers, whole
 from ...table import Table
 from ..backends.picture import Picture
 from ..backends.svg import scene_svg
@@ -85,7 +85,7 @@ def explore_serving(
     if not 0 < pace_us < np.inf:
         raise ValueError(f"pace_us must be a number above 0; got {pace_us}")
     given = {} if loads is None else loads if isinstance(loads, Mapping) else {"load": loads}
-    named = {name: as_load(np.atleast_2d(load), name=f"load {name!r}") for name, load in given.items()}
+    named = {name: as_layers(load, name=f"load {name!r}") for name, load in given.items()}
     for name, load in named.items() if named else [("zipf", np.ones((1, whole("experts", experts))))]:
         if len(load) != 1:
             raise ValueError(f"explore_serving shows one layer; load {name!r} has {len(load)}: take load[0], say")

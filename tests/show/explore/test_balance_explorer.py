@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 
-from pipelab import explore_balance, rebalance
+from pipelab import explore_algorithm, explore_balance, explore_serving, rebalance
 from pipelab.eplb import lognormal, one_hot, zipf
 
 NAMED = {"uneven": zipf(2, 12, 1.5, seed=0), "one expert": one_hot(1, 6, seed=0), "nothing": np.zeros((1, 8))}
@@ -132,6 +133,13 @@ def test_without_a_kernel_there_is_a_picture():
     bundle = explore_balance(zipf(1, 256, 1.2, seed=0), 288, 32)._repr_mimebundle_()
     assert bundle["image/png"].startswith("iVBOR")
     assert bundle["text/plain"].startswith("balance: greedy, 256 experts as 288 replicas on 32 GPUs, balancedness 0.")
+
+
+@pytest.mark.parametrize("explore", [explore_algorithm, explore_balance, explore_serving])
+@pytest.mark.parametrize("shape", [(8,), (1, 8)], ids=str)
+def test_a_load_may_be_any_tensor(explore, shape):
+    load = torch.arange(1, 9, dtype=torch.bfloat16).reshape(shape)  # numpy has no such type
+    assert repr(explore(load)) == repr(explore(load.tolist()))
 
 
 @pytest.mark.parametrize(
