@@ -6,6 +6,8 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_COLOURS = {"✓": "#009E73", "✗": "#D55E00", "…": "#787878"}
+
 
 def shortened(reasons: Sequence[str], most: int) -> list[str]:
     """The first of them, and how many more there are."""
@@ -13,9 +15,9 @@ def shortened(reasons: Sequence[str], most: int) -> list[str]:
     return [*reasons[:most], *([f"… and {more} more"] if more > 0 else [])]
 
 
-def panel(colour: str, title: str, below: str) -> str:
-    """HTML: a title with something below it, beside a bar of this colour."""
-    style = f"border-left: 4px solid {colour}; padding: 4px 12px"
+def panel(sign: str, title: str, below: str) -> str:
+    """HTML: a title with something below it, beside a bar in the colour of the sign."""
+    style = f"border-left: 4px solid {_COLOURS[sign]}; padding: 4px 12px"
     return f'<div style="{style}"><b>{html.escape(title)}</b>{below}</div>'
 
 
@@ -57,6 +59,5 @@ class Feedback:
         return "✓" if self.passed else "✗" if self.answered else "…"
 
     def _repr_html_(self) -> str:
-        colour = {"✓": "#009E73", "✗": "#D55E00", "…": "#787878"}[self._sign]
         items = "".join(f"<li>{html.escape(reason)}</li>" for reason in self.reasons)
-        return panel(colour, f"{self._sign} {self.title}", f"<ul>{items}</ul>" if items else "")
+        return panel(self._sign, f"{self._sign} {self.title}", f"<ul>{items}</ul>" if items else "")

@@ -143,7 +143,7 @@ class GradedSubmission:
         notes = ([self.foul] if self.foul else []) + [f"{name} {value:.6g}" for name, value in self.figures.items()]
         shown = Table(rows, ["test", "points", "why"], notes=notes)._repr_html_()
         title = f"{self.title} · {self.score:g} of {self.max_score:g} points"
-        return panel("#009E73" if self.passed else "#D55E00", title, shown)
+        return panel("✓" if self.passed else "✗", title, shown)
 
     def gradescope(self) -> dict[str, Any]:
         """Gradescope's results.json.
