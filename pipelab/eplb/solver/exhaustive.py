@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 
-from .packing import Packing
+from .packing import Packing, counts
 
 _MOST = 12_000  # placements, which take some milliseconds a row
 
@@ -34,6 +34,6 @@ def _placements(experts: int, gpus: int, slots: int) -> tuple[np.ndarray, np.nda
     """All placements up to the order of GPUs: (slots [placements, gpus, slots], count [placements, experts])."""
     kinds = list(combinations(range(experts), slots))
     every = np.array(list(combinations_with_replacement(kinds, gpus))).reshape(-1, gpus, slots)
-    count = (every.reshape(len(every), -1, 1) == np.arange(experts)).sum(axis=1)
+    count = counts(every.reshape(len(every), -1), experts)
     complete = count.min(axis=1) > 0
     return every[complete], count[complete]
