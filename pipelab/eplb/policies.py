@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .plan import Plan
-from .sizes import Sizes, as_load
+from .sizes import Sizes, as_load, whole
 from .solver.greedy import greedy
 from .solver.incremental import incremental
 from .solver.packing import Layout, Packing, counts, maps
@@ -117,7 +117,8 @@ def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1
     load = as_load(load)
     layers, experts = load.shape
     if replicas is None:
-        replicas = -(-experts // gpus) * gpus if isinstance(gpus, int) and gpus > 0 else experts
+        gpus = whole("gpus", gpus)
+        replicas = -(-experts // gpus) * gpus
     sizes = Sizes(layers, experts, replicas, gpus, nodes, groups)
     if experts < gpus:
         raise ValueError(f"each of {gpus} GPUs needs an expert of its own; there are {experts} experts")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab.eplb import lognormal, rebalance, rebalance_experts
+from pipelab.eplb import contiguous, lognormal, rebalance, rebalance_experts
 from pipelab.eplb.sizes import Sizes
 
 LOAD = lognormal(2, 24, seed=0)
@@ -43,6 +43,7 @@ def test_sizes(sizes: tuple, says: str) -> None:
 def test_sizes_as_numpy_gives_them() -> None:
     plan = rebalance(LOAD, np.int32(32), np.float64(8))
     assert plan.sizes == Sizes(2, 24, 32, 8) and type(plan.sizes.gpus) is int
+    assert contiguous(LOAD, np.int32(7)).sizes == Sizes(2, 24, 28, 7)
 
 
 class TestPublished:
