@@ -174,7 +174,8 @@ def _plan(answer: Any, case: BalancerCase) -> Plan:
             _check_layer(row, layer, sizes)
     except Refused as refused:
         raise Refused(*refused.reasons, title=_INVALID) from None
-    return Plan.from_map(np.array(placed, dtype=int).reshape(-1, sizes.replicas), *case[:1], *case[2:], "yours")
+    slots = np.array(placed, dtype=int).reshape(-1, sizes.replicas)
+    return Plan.from_map(slots, case.load, case.gpus, case.nodes, case.groups, "yours")
 
 
 def _check_layer(row: list[int], layer: int, sizes: Sizes) -> None:
