@@ -25,6 +25,10 @@ class Term:
     lesson: str
 
     @property
+    def anchor(self) -> str:
+        return self.name.replace(" ", "-")
+
+    @property
     def lessons(self) -> list[tuple[str, Path]]:
         """The text and the file of each link."""
         return [(text, FOLDER / target) for text, target in LINK.findall(self.lesson)]
@@ -86,6 +90,6 @@ def test_its_lesson_is_there_and_called_so(term: Term) -> None:
 
 
 def test_links_within_the_glossary_lead_somewhere() -> None:
-    anchors = {f"#{term.name.replace(' ', '-')}" for term in TERMS}
+    anchors = {f"#{term.anchor}" for term in TERMS}
     inner = {target for _, target in LINK.findall(TEXT) if target.startswith("#")}
     assert inner and inner <= anchors

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-import pytest
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-LESSONS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-EACH_LESSON = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-GLOSSARY = (NOTEBOOKS.parent / "docs/glossary.md").read_text(encoding="utf-8")
+from tests.notebooks.test_lessons import EACH_LESSON, LESSONS
+from tests.test_glossary import TERMS
+
 NEEDS = re.compile(r"^\*About (\d+) minutes · needs (.+) · (core|optional)\*$", re.MULTILINE)
 CODE, MATH = re.compile(r"```.*?```|`[^`]*`", re.DOTALL), re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
 
@@ -96,14 +94,12 @@ def test_a_prediction_is_asked_for_in_a_cell_of_its_own(path: Path) -> None:
 
 @EACH_LESSON
 def test_words_lead_to_the_glossary(path: Path) -> None:
-    anchors = {term.replace(" ", "-") for term in re.findall(r"^## (.+)$", GLOSSARY, re.MULTILINE)}
     links = links_to_glossary(path)
-    assert links and set(links) <= anchors
+    assert links and set(links) <= {term.anchor for term in TERMS}
     assert len(links) == len(set(links)), "a word is explained once"
 
 
 @EACH_LESSON
 def test_words_that_it_introduces_lead_to_the_glossary(path: Path) -> None:
-    entries = re.findall(r"^## (.+?)\n.+?^- Lesson: (.+?)(?=^## |\Z)", GLOSSARY, re.MULTILINE | re.DOTALL)
-    introduced = {term.replace(" ", "-") for term, lessons in entries if path.name in lessons}
+    introduced = {term.anchor for term in TERMS if path.name in term.lesson}
     assert introduced <= set(links_to_glossary(path))
