@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
+from ..timeline import COMM, COMPUTE
 from .pace import sleep_until
 from .segmented import Exchange
 
-COMPUTE, COMM = "compute", "comm"
 _Result = TypeVar("_Result")
 
 _SKEW = 0.25  # of an exchange's prescribed duration: rows that come later than this waited for the other rank

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..ir import Action, Schedule, counted
 from ..simulator import Costs, simulate
 from ..simulator.pair_timing import with_segments
-from ..timeline import Span, Timeline
+from ..timeline import COMPUTE, Span, Timeline
 from .job import Job, ReferenceCheck, Report
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _timeline(schedule: Schedule, job: Job, reports: Sequence[Report], step: int
     for rank, each in enumerate(steps):
         in_segments = {action for action, _ in each.segments}
         spans += [
-            Span(rank, "compute", action, (start - zero) / 1e6, (end - zero) / 1e6)
+            Span(rank, COMPUTE, action, (start - zero) / 1e6, (end - zero) / 1e6)
             for action, start, end in each.spans
             if action not in in_segments
         ]

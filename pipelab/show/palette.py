@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..ir.action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD
+from ..timeline import COMM
 
-COMM = "comm"  # whatever runs on the communication stream
 EXPOSED, OTHER = "exposed", "other"  # communication that nothing hides; work that is neither a forward nor a backward
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..ir import Schedule, require_schedule, require_valid
 from ..ir.flow import walk
 from ..ir.messages import sent
-from ..timeline import COMPUTE, Span, Timeline
+from ..timeline import COMM, COMPUTE, Span, Timeline
 from .costs import Costs
 from .encode import CODES, KINDS, Encoded, encode
 
@@ -105,15 +105,15 @@ def _spans(timeline: Timeline, schedule: Schedule, costs: Costs) -> Iterator[Spa
     for rank, _, action, start, end in timeline.spans:
         computation, communication = map(sum, zip(*(costs.split(*part[:2]) for part in action.computes), strict=True))
         if not communication:
-            yield Span(rank, "compute", action, start, end)
+            yield Span(rank, COMPUTE, action, start, end)
         elif action.parts:  # both streams work from its start, the busier one to its end
             communicates_longer = communication > computation
-            yield Span(rank, "compute", action, start, min(end, start + computation) if communicates_longer else end)
-            yield Span(rank, "comm", action, start, end if communicates_longer else min(end, start + communication))
+            yield Span(rank, COMPUTE, action, start, min(end, start + computation) if communicates_longer else end)
+            yield Span(rank, COMM, action, start, end if communicates_longer else min(end, start + communication))
         else:
-            yield Span(rank, "compute", action, start, start + computation)
-            yield Span(rank, "comm", action, start + computation, end)
+            yield Span(rank, COMPUTE, action, start, start + computation)
+            yield Span(rank, COMM, action, start + computation, end)
         for part in action.computes if costs.blocking_sends and timeline.journeys else ():
             if message := sent(part, schedule):
                 journey = timeline.journeys[message.boundary]
-                yield Span(rank, "comm", message.send, end, end + journey)
+                yield Span(rank, COMM, message.send, end, end + journey)

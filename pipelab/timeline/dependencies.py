@@ -9,7 +9,7 @@ from typing import Any
 
 from ..ir import Action
 from ..ir.flow import Key, alternatives
-from .span import COMM, COMPUTE, STREAMS, Span, is_send
+from .span import COMM, COMPUTE, Span, is_send
 
 Doer = tuple[int, Action]  # an action and the rank that does it
 
@@ -168,7 +168,7 @@ class Dependencies:
             free = self.extents[previous][1] if previous else self.begin
             step = last[0] if last and (previous is None or last[1] > free) else previous
         return [
-            Span(rank, STREAMS[COMM if is_send(action) else COMPUTE], action, *self.extents[rank, action])
+            Span(rank, COMM if is_send(action) else COMPUTE, action, *self.extents[rank, action])
             for rank, action in reversed(chain)
         ]
 

@@ -86,7 +86,7 @@ class Metrics:
         computing = self.stream == COMPUTE
         if computing.all():
             return (0,) * self.num_ranks
-        streams = self._when(self.stream >= 0), self._when(computing)
+        streams = self._when(np.ones_like(computing)), self._when(computing)
         return tuple(both.total - compute.total for both, compute in zip(*streams, strict=True))
 
     @cached_property

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 from ..ir import Action
 
-COMPUTE, COMM = 0, 1
-STREAMS = ("compute", "comm")
+#: The two streams of a rank.
+COMPUTE, COMM = "compute", "comm"
+STREAMS = (COMPUTE, COMM)
 
 
 class Span(NamedTuple):
-    """One action on one stream ("compute" or "comm") of one rank, from start to end.
+    """One action on one stream (COMPUTE or COMM) of one rank, from start to end.
 
     Examples
     --------

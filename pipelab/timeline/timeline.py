@@ -12,7 +12,7 @@ import numpy as np
 from ..ir import Action, counted
 from .dependencies import Dependencies, Gap
 from .metrics import Metrics
-from .span import COMPUTE, STREAMS, Span
+from .span import COMM, COMPUTE, Span
 
 Source = Literal["simulated", "measured", "paced"]
 #: What a timeline says besides its spans.
@@ -29,8 +29,8 @@ class Timeline(Metrics):
     num_ranks : int
     actions : tuple of Action, [spans]
     rank : int array, [spans]
-    stream : int array, [spans]
-        COMPUTE (0) or COMM (1).
+    stream : text array, [spans]
+        COMPUTE or COMM, which are "compute" and "comm".
     start, end : arrays, [spans]
         In `unit`. Whole costs stay whole numbers, and fractions stay exact (dtype object).
     source : "simulated", "measured" or "paced"
@@ -66,6 +66,11 @@ class Timeline(Metrics):
     note: str = ""
     journeys: tuple[Any, ...] = ()
 
+    def __post_init__(self) -> None:
+        known = (self.stream == COMPUTE) | (self.stream == COMM)
+        if not np.all(known):
+            raise ValueError(f"a span's stream is {COMPUTE!r} or {COMM!r}; got {self.stream[~known][0]!r}")
+
     @classmethod
     def from_spans(cls, spans: Iterable[Span], name: str, num_ranks: int | None = None, **attributes: Any) -> Timeline:
         """A Timeline from rows, in any order. `attributes`: source, unit, free_at, note, journeys."""
@@ -77,7 +82,7 @@ class Timeline(Metrics):
             num_ranks,
             tuple(span.action for span in rows),
             np.array([span.rank for span in rows], dtype=int),
-            np.array([STREAMS.index(span.stream) for span in rows], dtype=int),
+            np.array([span.stream for span in rows], dtype=str),
             np.array([span.start for span in rows]),
             np.array([span.end for span in rows]),
             **attributes,
@@ -92,7 +97,7 @@ class Timeline(Metrics):
     def spans(self) -> tuple[Span, ...]:
         """The same as rows."""
         columns = (self.rank.tolist(), self.stream.tolist(), self.actions, self.start.tolist(), self.end.tolist())
-        return tuple(Span(rank, STREAMS[stream], *rest) for rank, stream, *rest in zip(*columns, strict=True))
+        return tuple(map(Span, *columns))
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -116,7 +121,7 @@ class Timeline(Metrics):
         with other timelines.
         """
         extents = self.dependencies.extents.items()
-        spans = [Span(rank, STREAMS[COMPUTE], action, start, end) for (rank, action), (start, end) in extents]
+        spans = [Span(rank, COMPUTE, action, start, end) for (rank, action), (start, end) in extents]
         return Timeline.from_spans(spans, **self.attributes)
 
     @cached_property

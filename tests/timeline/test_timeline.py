@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Action, Span, Timeline, gpipe, simulate
+from pipelab import Action, Costs, Span, Timeline, gpipe, simulate
+from pipelab.timeline import COMM, COMPUTE
 
 from .reference import timelines
 
-GPIPE = simulate(gpipe(2, 2))
+GPIPE_SCHEDULE = gpipe(2, 2)
+GPIPE = simulate(GPIPE_SCHEDULE)
 
 
 def test_whole_actions_reach_from_their_first_segment_to_their_last():
@@ -39,11 +42,32 @@ def test_rows_in_any_order_make_an_equal_timeline(timeline, random):
 @pytest.mark.parametrize(
     "change",
     [{"name": "other"}, {"num_ranks": 3}, {"source": "measured"}, {"unit": "ms"}, {"free_at": "I"}, {"note": "n"}]
-    + [{"journeys": (1,)}, {"end": GPIPE.end + 1}, {"actions": GPIPE.actions[::-1]}, {"stream": GPIPE.stream + 1}],
+    + [
+        {"journeys": (1,)},
+        {"end": GPIPE.end + 1},
+        {"actions": GPIPE.actions[::-1]},
+        {"stream": np.full(len(GPIPE), COMM)},
+    ],
 )
 def test_whatever_differs_makes_it_another_timeline(change):
     assert replace(GPIPE) == GPIPE
     assert replace(GPIPE, **change) != GPIPE
+
+
+def test_a_stream_is_what_it_says():
+    timeline = simulate(gpipe(2, 2), Costs(1, 1, 1, forward_comm=2))
+    assert [span.stream == COMPUTE for span in timeline.spans] == (timeline.stream == COMPUTE).tolist()
+    assert {span.stream: span.end - span.start for span in timeline.spans if span.action.kind == "F"} == {
+        COMPUTE: 1,
+        COMM: 2,
+    }
+
+
+@pytest.mark.parametrize("stream", [np.zeros(len(GPIPE), int), np.full(len(GPIPE), "computation")])
+def test_there_is_no_other_stream(stream):
+    """A timeline of 0.1.0 had numbers there, which would now be neither."""
+    with pytest.raises(ValueError, match="a span's stream is 'compute' or 'comm'; got"):
+        replace(GPIPE, stream=stream)
 
 
 def test_it_is_no_other_thing_and_has_no_hash():

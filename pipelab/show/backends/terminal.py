@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from ...ir import Action, counted
-from ...timeline import Timeline
+from ...timeline import COMM, Timeline
 from ..figures import number, origin
 from ..palette import LABEL, STYLES, tinted
 from ..scene.timeline_scene import Tints
@@ -39,7 +39,7 @@ def text_timeline(timeline: Timeline, width: int = 100, colour: bool = False) ->
     blank = [(_IDLE, "")] * round(scale * float(timeline.makespan))  # columns: (character, colour)
     rows, tint_of = [[*blank] for _ in range(timeline.num_ranks)], Tints(timeline)
     for rank, stream, action, start, end in timeline.spans:
-        if stream != "comm":
+        if stream != COMM:
             first, last = (round(float(time - timeline.begin) * scale) for time in (start, end))
             part = action.computes[-1]
             ground = tinted(STYLES[part.kind].colour, tint_of(rank, part))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...simulator import Costs
 from ...simulator.pair_timing import PairTimes, pair_times
 from ...table import Table
-from ...timeline import Timeline
+from ...timeline import COMM, Timeline
 from ..backends.picture import Picture
 from ..backends.svg import legend_html
 from ..figures import number, origin, percent
@@ -118,7 +118,7 @@ class OverlapExplorer(Explorer):
 
 
 def _table(costs: Costs, predicted: PairTimes, found: Hiding | None) -> Table:
-    communication = sum(span.end - span.start for span in predicted.timeline.spans if span.stream == "comm")
+    communication = sum(span.end - span.start for span in predicted.timeline.spans if span.stream == COMM)
     hidden = 1 - float(predicted.exposed) / float(communication) if communication else 1.0
     rows: list[tuple[str, Any, Any]] = [
         ("F alone, blocking", costs.duration("F", 0), found and found.forward),

@@ -10,7 +10,8 @@ import numpy as np
 
 from ...profiler.kernels import ROLES
 from ...profiler.profile import ProfileBlock
-from ..palette import COMM, EXPOSED, OTHER
+from ...timeline import COMM
+from ..palette import EXPOSED, OTHER
 from .chart import BAR, Chart, ChartBox, columns
 
 _ROW, _THIN = 42, 12 / 42  # units; exposed communication has a thin row

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...ir import Action
 from ...timeline import COMM, Timeline
-from .. import palette
 from ..palette import CHUNK_TINT, STYLES
 from .chart import BAR, Chart, ChartBox, columns
 
@@ -30,7 +29,7 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
     for action, stream, rank, left, right in spans:
         top = rank - BAR / 2
         if stream == COMM:
-            boxes.append(ChartBox(left, right, top + height + _GAP * BAR, top + BAR, palette.COMM))
+            boxes.append(ChartBox(left, right, top + height + _GAP * BAR, top + BAR, COMM))
             continue
         if action.parts:
             frames.append(len(boxes))
@@ -68,7 +67,7 @@ def kinds(*timelines: Timeline) -> list[str]:
     """The kinds of action that occur, in the palette's order: what a legend must explain."""
     there = {part.kind for timeline in timelines for action in timeline.actions for part in action.computes}
     if any((timeline.stream == COMM).any() for timeline in timelines):
-        there.add(palette.COMM)
+        there.add(COMM)
     return [kind for kind in STYLES if kind in there]
 
 
