@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from operator import index
 from typing import Any
 
 
@@ -16,14 +17,22 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("" if count == 1 else "es" if what.endswith("ch") else "s")
 
 
-def at_least(least: int, value: int, what: str) -> int:
-    """`value` as a Python int if it is a whole number and at least `least`, else a ValueError that names it `what`."""
-    try:
-        whole = value.__index__()
-    except AttributeError:
-        raise ValueError(f"{what} must be a whole number; got {value!r}") from None
+def at_least(least: int, value: Any, name: str) -> int:
+    """`value` as a Python int if it is a whole number and at least `least`, else a ValueError that names it.
+
+    NumPy's and PyTorch's whole numbers are some, and so are floats without a fraction; True and False are none.
+
+    >>> at_least(1, 4.0, "ranks")
+    4
+    """
+    given = plain(value)
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise ValueError(f"{name} must be a whole number; got {given!r}")
+    whole = index(given)
     if whole < least:
-        raise ValueError(f"{what} must be at least {least}; got {value}")
+        raise ValueError(f"{name} must be at least {least}; got {whole}")
     return whole
 
 

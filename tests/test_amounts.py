@@ -1,22 +1,30 @@
 """Counts and costs as callers give them."""
 
+import re
 from fractions import Fraction
 from math import inf, nan
 
 import numpy as np
 import pytest
+import torch
 
-from pipelab.amounts import at_least, counted, divided, nonnegative
+from pipelab.amounts import at_least, counted, divided, nonnegative, plain
 
 
 def test_whole_numbers_become_pythons():
-    assert [at_least(0, value, "parts") for value in (0, np.int64(3), True)] == [0, 3, 1]
-    assert {type(at_least(0, value, "parts")) for value in (0, np.int64(3))} == {int}
+    values = (3, 3.0, np.int64(3), np.uint8(3), np.float32(3), np.array(3), torch.tensor(3), torch.tensor(3.0))
+    assert {(type(whole), whole) for whole in (at_least(0, value, "parts") for value in values)} == {(int, 3)}
 
 
-@pytest.mark.parametrize(("value", "said"), [(2, "at least 3; got 2"), (3.0, "a whole number; got 3.0"), ("3", "'3'")])
-def test_counts_that_do_not_fit(value, said):
-    with pytest.raises(ValueError, match=f"^parts must be .*{said}"):
+@pytest.mark.parametrize("value", [True, False, np.True_, torch.tensor(True), 2.5, nan, inf, "2", None, [2], (2, 2)])
+def test_what_is_no_whole_number(value):
+    with pytest.raises(ValueError, match=f"^parts must be a whole number; got {re.escape(repr(plain(value)))}$"):
+        at_least(0, value, "parts")
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.int8(2), -1])
+def test_too_few(value):
+    with pytest.raises(ValueError, match=f"^parts must be at least 3; got {int(value)}$"):
         at_least(3, value, "parts")
 
 

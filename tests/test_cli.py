@@ -186,7 +186,7 @@ class TestRun:
         ("table --schedule zigzag", "invalid choice: 'zigzag' (choose from"),
         ("table --ranks 0", "ranks must be at least 1; got 0"),
         ("table --ranks two", "invalid int value: 'two'"),
-        ("table --microbatches -3", "micro-batches must be at least 1; got -3"),
+        ("table --microbatches -3", "microbatches must be at least 1; got -3"),
         ("table --chunks 2", "1f1b has one stage per rank: it takes no chunks"),
         ("table --json", "unrecognized arguments: --json"),
         ("simulate --forward 1,2", "forward lists 2 costs; the schedule has 4 stages"),

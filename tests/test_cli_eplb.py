@@ -88,7 +88,7 @@ def test_picture(command, loads: Path, tmp_path: Path) -> None:
     [
         (["--replicas", "41", "--gpus", "8"], "replicas must be a multiple of gpus (8): 40 or 48; got 41"),
         (["--replicas", "24", "--gpus", "8"], "replicas must be 32 or more"),
-        (["--replicas", "40", "--gpus", "0"], "gpus must be a whole number, 1 or more; got 0"),
+        (["--replicas", "40", "--gpus", "0"], "gpus must be at least 1; got 0"),
         ([*SIZES, "--nodes", "3"], "gpus must be a multiple of nodes (3): 6 or 9; got 8"),
         ([*SIZES, "--groups", "5"], "experts (32) must divide into equal groups: groups 4 or 8; got 5"),
         ([*SIZES, "--policy", "incremental"], "'incremental' needs the previous plan"),

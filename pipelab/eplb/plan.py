@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..amounts import at_least
 from ..table import ShownAsTable, Table
 from .sizes import Sizes, as_array, as_load
 from .solver.bound import lower_bound
@@ -167,7 +168,7 @@ class Plan(ShownAsTable):
 
     def bytes_moved(self, previous: Plan, expert_bytes: int, *, across_nodes: bool = False) -> int:
         """Bytes of weights to send from the previous plan to this one, in all layers, at `expert_bytes` an expert."""
-        return int(self.moves(previous, across_nodes=across_nodes).sum()) * expert_bytes
+        return int(self.moves(previous, across_nodes=across_nodes).sum()) * at_least(0, expert_bytes, "expert_bytes")
 
     def check_sizes(self, sizes: Sizes) -> None:
         """ValueError, saying what differs, unless the plan has these sizes; groups may differ."""

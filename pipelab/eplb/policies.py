@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..amounts import at_least
 from .plan import Plan
-from .sizes import Sizes, as_load, whole
+from .sizes import Sizes, as_load
 from .solver.greedy import greedy
 from .solver.incremental import incremental
 from .solver.packing import Layout, Packing, counts, maps
@@ -89,7 +90,7 @@ def rebalance(
         layout, packing = refined(load, sizes)
     else:
         layout, packing = _unpacked(previous, load, sizes)
-        incremental(packing, sizes.parts, int(max_moved * replicas))
+        incremental(packing, sizes.parts, int(max_moved * sizes.replicas))
     return Plan(*maps(layout.join(packing.slots), sizes.experts, rank), load, sizes, policy)
 
 
@@ -117,9 +118,10 @@ def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1
     load = as_load(load)
     layers, experts = load.shape
     if replicas is None:
-        gpus = whole("gpus", gpus)
+        gpus = at_least(1, gpus, "gpus")
         replicas = -(-experts // gpus) * gpus
     sizes = Sizes(layers, experts, replicas, gpus, nodes, groups)
+    gpus = sizes.gpus
     if experts < gpus:
         raise ValueError(f"each of {gpus} GPUs needs an expert of its own; there are {experts} experts")
     row = np.concatenate([np.resize(block, sizes.slots) for block in np.array_split(np.arange(experts), gpus)])

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..amounts import at_least
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -25,7 +27,7 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name in ("experts", "replicas", "gpus", "nodes", "groups"):
-            object.__setattr__(self, name, whole(name, getattr(self, name)))
+            object.__setattr__(self, name, at_least(1, getattr(self, name), name))
         if self.gpus % self.nodes:
             right = _either(*_multiples(self.gpus, self.nodes))
             raise ValueError(f"gpus must be a multiple of nodes ({self.nodes}): {right}; got {self.gpus}")
@@ -50,7 +52,7 @@ class Sizes:
     @classmethod
     def published(cls, shape: tuple[int, ...], replicas: int, groups: int, nodes: int, gpus: int) -> Sizes:
         """As the published code reads them: where nodes do not divide groups, both count as 1."""
-        if whole("groups", groups) % whole("nodes", nodes):
+        if at_least(1, groups, "groups") % at_least(1, nodes, "nodes"):
             groups = nodes = 1
         layers, experts = shape
         return cls(layers, experts, replicas, gpus, nodes, groups)
@@ -69,17 +71,6 @@ class Sizes:
     def parts(self) -> int:
         """Independent problems in a layer: one per node, or 1 under the global policy."""
         return self.nodes if self.hierarchical else 1
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """The value as an int. ValueError, naming it, unless it is a whole number and at least `least`."""
-    try:
-        fits = int(value) == value and not isinstance(value, bool) and value >= least
-    except (TypeError, ValueError, OverflowError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
-    return int(value)
 
 
 def _multiples(value: int, of: int) -> tuple[int, ...]:

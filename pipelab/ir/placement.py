@@ -98,8 +98,8 @@ def looped(ranks: int, chunks: int) -> Placement:
     >>> looped(2, 3).routes
     ((0, 1, 0, 1, 0, 1),)
     """
-    at_least(1, ranks, "ranks")
-    return Placement("looped", (tuple(range(ranks)) * at_least(1, chunks, "chunks"),))
+    down = tuple(range(at_least(1, ranks, "ranks")))
+    return Placement("looped", (down * at_least(1, chunks, "chunks"),))
 
 
 def v_shape(ranks: int) -> Placement:

@@ -50,7 +50,7 @@ class Schedule:
     training: bool = True
 
     def __post_init__(self) -> None:
-        at_least(1, self.num_microbatches, "micro-batches")
+        object.__setattr__(self, "num_microbatches", at_least(1, self.num_microbatches, "num_microbatches"))
         object.__setattr__(self, "programs", tuple(map(tuple, self.programs)))
         if strangers := set(map(type, chain.from_iterable(self.programs))) - {Action}:
             names = ", ".join(sorted(kind.__name__ for kind in strangers))

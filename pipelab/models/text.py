@@ -39,7 +39,7 @@ def stdlib_text(limit: int = LIMIT) -> bytes:
     >>> stdlib_text(1000).count(b"import") > 0
     True
     """
-    at_least(1, limit, "the limit in bytes")
+    limit = at_least(1, limit, "limit")
     folder = Path(sysconfig.get_path("stdlib"))
     text = bytearray()
     for file in _sources(folder):
@@ -86,9 +86,9 @@ def batches(
     >>> inputs.shape, bool((inputs[:, 1:] == targets[:, :-1]).all())
     (torch.Size([8, 32]), True)
     """
-    at_least(1, batch_size, "batch_size")
-    at_least(1, sequence_length, "sequence_length")
-    at_least(1, steps, "steps")
+    batch_size = at_least(1, batch_size, "batch_size")
+    sequence_length = at_least(1, sequence_length, "sequence_length")
+    steps = at_least(1, steps, "steps")
     text = torch.frombuffer(bytearray(stdlib_text()), dtype=torch.uint8)
     places = len(text) - sequence_length  # where a passage and the next byte fit
     if places < 1:

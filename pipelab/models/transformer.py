@@ -26,8 +26,8 @@ class Embedding(nn.Module):
 
     def __init__(self, width: int, sequence_length: int) -> None:
         super().__init__()
-        self.token = nn.Embedding(BYTES, width)
-        self.position = nn.Embedding(sequence_length, width)
+        self.token = nn.Embedding(BYTES, at_least(1, width, "width"))
+        self.position = nn.Embedding(at_least(1, sequence_length, "sequence_length"), self.token.embedding_dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         length, most = tokens.shape[-1], self.position.num_embeddings
@@ -47,7 +47,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        width, self.heads = at_least(1, width, "width"), at_least(1, heads, "heads")
         self.attention_norm = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.attention_out = nn.Linear(width, width)
@@ -73,6 +73,7 @@ class Block(Attention):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads)
+        width = at_least(1, width, "width")
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
@@ -93,6 +94,7 @@ class Head(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        width = at_least(1, width, "width")
         self.norm = nn.LayerNorm(width)
         self.score = nn.Linear(width, BYTES)
 
@@ -146,9 +148,8 @@ def transformer_stages(
     """
     num_stages = at_least(1, num_stages, "num_stages")
     counts = _blocks_per_stage(num_stages, layers, split)
-    at_least(1, width, "width")
-    at_least(1, heads, "heads")
-    at_least(1, sequence_length, "sequence_length")
+    width, heads = at_least(1, width, "width"), at_least(1, heads, "heads")
+    sequence_length = at_least(1, sequence_length, "sequence_length")
     if width % heads:
         raise ValueError(
             f"width must be a multiple of heads, as {(width // heads + 1) * heads} is of {heads}; got {width}"

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ..amounts import at_least
 from ..overlap.expert_group import ExpertGroup
 
 
@@ -56,6 +57,7 @@ def dispatch_plan(
     ([1, 0, 2], [1, 0, 2], [1, 2])
     """
     size, rank = (group.size, group.rank) if group else (1, 0)
+    num_experts = at_least(1, num_experts, "num_experts")
     if num_experts % size:
         raise ValueError(f"the number of experts must be a multiple of the {size} ranks; got {num_experts}")
     top_k, flat = experts.shape[-1], experts.flatten()

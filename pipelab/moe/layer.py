@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ir import at_least
+from ..amounts import at_least
 from ..models.transformer import Attention, initialise
 from ..overlap.expert_group import ExpertGroup
 from ..overlap.segmented import Exchange, Segmented, Segments, carrying
@@ -31,6 +31,7 @@ class Expert(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
+        width, hidden = at_least(1, width, "width"), at_least(1, hidden, "hidden")
         self.into, self.out = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -97,9 +98,10 @@ class MoE(Segmented):
         **router: Any,
     ) -> None:
         super().__init__()
-        at_least(1, hidden, "hidden")
-        at_least(0, shared_hidden, "shared_hidden")
+        width, hidden = at_least(1, width, "width"), at_least(1, hidden, "hidden")
+        shared_hidden = at_least(0, shared_hidden, "shared_hidden")
         self.router = _seeded(seed, 0, Router, width, num_experts, top_k, **router)
+        num_experts = self.router.num_experts
         # Named by their numbers in the whole layer, which they keep when they are spread.
         experts = {str(number): seeded_expert(width, hidden, seed, number) for number in range(num_experts)}
         self.experts = nn.ModuleDict(experts)
@@ -181,8 +183,8 @@ class MoEBlock(Segmented):
 
     def __init__(self, width: int, heads: int, *, seed: int = 0, **moe: Any) -> None:
         super().__init__()
-        at_least(1, width, "width")
-        if width % at_least(1, heads, "heads"):
+        width, heads = at_least(1, width, "width"), at_least(1, heads, "heads")
+        if width % heads:
             raise ValueError(f"width must be a multiple of heads, {heads}; got {width}")
         self.attention, self.norm = _seeded(seed, -1, Attention, width, heads), nn.LayerNorm(width)
         self.moe = MoE(width, seed=seed, **moe)

@@ -9,7 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ir import at_least
+from ..amounts import at_least
 
 
 class Routing(NamedTuple):
@@ -85,18 +85,18 @@ class Router(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        at_least(1, width, "width")
-        self.num_experts, self.top_k = at_least(1, num_experts, "num_experts"), at_least(1, top_k, "top_k")
+        width, nodes = at_least(1, width, "width"), at_least(1, nodes, "nodes")
+        num_experts, top_k = at_least(1, num_experts, "num_experts"), at_least(1, top_k, "top_k")
         if top_k > num_experts:
             raise ValueError(f"top_k must be at most the number of experts, {num_experts}; got {top_k}")
         if score not in ("softmax", "sigmoid"):
             raise ValueError(f"score must be 'softmax' or 'sigmoid'; got {score!r}")
         if balance not in (None, "auxiliary", "bias"):
             raise ValueError(f"balance must be 'auxiliary', 'bias' or None; got {balance!r}")
-        if num_experts % at_least(1, nodes, "nodes"):
+        if num_experts % nodes:
             raise ValueError(f"nodes must divide the number of experts, {num_experts}; got {nodes}")
         if nodes_per_token is not None:
-            at_least(1, nodes_per_token, "nodes_per_token")
+            nodes_per_token = at_least(1, nodes_per_token, "nodes_per_token")
             reached = min(nodes_per_token, nodes) * (num_experts // nodes)
             if nodes_per_token > nodes or top_k % nodes_per_token or reached < top_k:
                 raise ValueError(
@@ -104,6 +104,7 @@ class Router(nn.Module):
                     f"that many experts; {nodes_per_token} of {nodes} nodes hold {reached}"
                 )
         self.score, self.balance, self.strength, self.scale = score, balance, strength, scale
+        self.num_experts, self.top_k = num_experts, top_k
         self.nodes, self.nodes_per_token = nodes, nodes_per_token
         self.linear = nn.Linear(width, num_experts, bias=False)
         self.register_buffer("bias", torch.zeros(num_experts))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..ir import at_least
+from ..amounts import at_least
 
 
 class Grid(NamedTuple):
@@ -31,7 +31,8 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, rank: int, rows: int, columns: int = 1) -> Grid:
-        if rank >= at_least(1, rows, "rows") * at_least(1, columns, "columns"):
+        rows, columns = at_least(1, rows, "rows"), at_least(1, columns, "columns")
+        if rank >= rows * columns:
             raise ValueError(f"a grid of {rows} x {columns} has ranks 0 to {rows * columns - 1}; got {rank}")
         return cls(*divmod(rank, columns), rows, columns)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from ..ir import Action, Schedule, counted
+from ..amounts import counted
+from ..ir import Action, Schedule
 from ..simulator import Costs, simulate
 from ..simulator.pair_timing import with_segments
 from ..timeline import COMPUTE, Span, Timeline

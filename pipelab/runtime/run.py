@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..ir import Schedule, at_least, lower
+from ..amounts import at_least
+from ..ir import Schedule, lower
 from ..ranks.errors import RankState
 from ..ranks.pool import Ranks
 from ..simulator import Costs
@@ -146,7 +147,7 @@ def run(
     job = _prepared(
         Job(schedule, stages, batches, steps, loss, optimizer, pace, check, seed, dtype, expert_ranks, overlap)
     )
-    total = sum(map(len, job.schedule.programs)) * job.steps * expert_ranks
+    total = sum(map(len, job.schedule.programs)) * job.steps * job.expert_ranks
     if pace is not None:  # a message that is held back for so long is no deadlock
         stall += max(pace.journeys(schedule.num_stages), default=0) / 1000
 
@@ -154,7 +155,7 @@ def run(
         if progress:
             progress(Progress.of(states, total))
 
-    with Ranks(schedule.num_ranks * expert_ranks, device, preload=_PRELOAD) as ranks:
+    with Ranks(schedule.num_ranks * job.expert_ranks, device, preload=_PRELOAD) as ranks:
         reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=report, cancel=cancel)
     return collect(schedule, job, reports, pressed)
 
@@ -169,8 +170,9 @@ def _prepared(job: Job) -> Job:
     """The same, ready to be sent. Everything that can be wrong is found here, before a process is started."""
     schedule = job.schedule
     lowered = lower(schedule)
-    if at_least(-(2**63), job.seed, "seed") >= 2**63:
-        raise ValueError(f"seed must fit in 64 bits; got {job.seed}")
+    seed, expert_ranks = at_least(-(2**63), job.seed, "seed"), at_least(1, job.expert_ranks, "expert_ranks")
+    if seed >= 2**63:
+        raise ValueError(f"seed must fit in 64 bits; got {seed}")
     for name, function in (("loss", job.loss), ("optimizer", job.optimizer)):
         if function is not None and not callable(function):
             raise ValueError(f"{name} must be a function; got {function!r}")
@@ -190,16 +192,17 @@ def _prepared(job: Job) -> Job:
         if wrong := [stage for stage in stages if not callable(stage)]:
             raise ValueError(f"a stage must be an nn.Module or a function that makes one; got {wrong[0]!r}")
         require_separate(enumerate(stages))
-    at_least(1, job.expert_ranks, "expert_ranks")
-    if job.expert_ranks > 1 and not schedule.training:
-        raise ValueError(f"expert_ranks must be 1 for a forward-only schedule; got {job.expert_ranks}")
-    pairs, steps = _batches(job.batches, job.steps, schedule.num_microbatches, schedule.training, job.expert_ranks)
+    if expert_ranks > 1 and not schedule.training:
+        raise ValueError(f"expert_ranks must be 1 for a forward-only schedule; got {expert_ranks}")
+    pairs, steps = _batches(job.batches, job.steps, schedule.num_microbatches, schedule.training, expert_ranks)
     return replace(
         job,
         schedule=lowered,
-        stages=stages if stages is not None else partial(_default_stages, schedule.num_stages, job.seed),
-        batches=pairs if pairs is not None else partial(_default_batches, schedule.num_microbatches, steps, job.seed),
+        stages=stages if stages is not None else partial(_default_stages, schedule.num_stages, seed),
+        batches=pairs if pairs is not None else partial(_default_batches, schedule.num_microbatches, steps, seed),
         steps=steps,
+        seed=seed,
+        expert_ranks=expert_ranks,
         rehearse=stages is None,
     )
 
@@ -209,7 +212,7 @@ def _batches(
 ) -> tuple[list[Batch] | None, int]:
     """(one pair per step or None, steps)."""
     if steps is not None:
-        at_least(1, steps, "steps")
+        steps = at_least(1, steps, "steps")
     if batches is None:
         return None, steps or 1
     if _is_tensor(batches) or (isinstance(batches, tuple) and len(batches) == 2 and _is_tensor(batches[0])):

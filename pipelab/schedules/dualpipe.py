@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from ..ir import Action, Schedule, at_least, bidirectional, counted
+from ..amounts import at_least, counted
+from ..ir import Action, Schedule, bidirectional
 from .building_blocks import pairs, stream, turns
 from .closed_form import StageCosts, Theory
 from .registry import register
@@ -36,7 +37,7 @@ def dualpipe(ranks: int, microbatches: int) -> Schedule:
     DeepSeek-V3, arXiv 2412.19437; deepseek-ai/DualPipe on GitHub, dualpipe.py.
     """
     placement = bidirectional(ranks)
-    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     require_sizes(ranks, microbatches)
     half = ranks // 2
     down, up = range(microbatches // 2), range(microbatches // 2, microbatches)

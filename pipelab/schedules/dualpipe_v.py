@@ -3,7 +3,8 @@
 from dataclasses import replace
 from itertools import chain
 
-from ..ir import Schedule, at_least, v_shape
+from ..amounts import at_least
+from ..ir import Schedule, v_shape
 from .closed_form import StageCosts, Theory
 from .dualpipe import closed_form as closed_form_of_both_halves, eight_phases, require_full
 from .registry import register
@@ -34,7 +35,7 @@ def dualpipe_v(ranks: int, microbatches: int) -> Schedule:
     deepseek-ai/DualPipe on GitHub, dualpipev.py, after Sea AI Lab's "cut in half".
     """
     placement = v_shape(ranks)
-    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     require_full("DualPipeV", ranks, microbatches)
     every = range(microbatches)
     programs = (tuple(chain(*eight_phases(ranks, rank, every, every))) for rank in range(ranks))

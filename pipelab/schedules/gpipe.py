@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ..ir import Schedule, at_least, linear
+from ..amounts import at_least
+from ..ir import Schedule, linear
 from .building_blocks import stream
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
@@ -30,7 +31,8 @@ def gpipe(ranks: int, microbatches: int) -> Schedule:
     Huang et al., arXiv 1811.06965.
     """
     placement = linear(ranks)
-    every = range(at_least(1, microbatches, "micro-batches"))
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
+    every = range(microbatches)
     programs = ((*stream("F", rank, every), *stream("B", rank, every)) for rank in range(ranks))
     return Schedule("gpipe", placement, microbatches, tuple(programs))
 

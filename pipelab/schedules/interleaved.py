@@ -2,7 +2,8 @@
 
 from itertools import chain, pairwise
 
-from ..ir import Action, Schedule, at_least, looped
+from ..amounts import at_least
+from ..ir import Action, Schedule, looped
 from .building_blocks import stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
@@ -39,7 +40,7 @@ def interleaved_1f1b(ranks: int, microbatches: int, chunks: int = 2) -> Schedule
     Narayanan et al., arXiv 2104.04473.
     """
     placement = looped(ranks, chunks)
-    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     groups, stages = groups_of(ranks, microbatches), range(placement.num_stages)
     programs = (_program(stages[rank::ranks], ranks - 1 - rank, groups) for rank in range(ranks))
     return Schedule("interleaved", placement, microbatches, tuple(programs))
@@ -68,7 +69,7 @@ def closed_form(ranks: int, microbatches: int, costs: StageCosts, chunks: int) -
     Theirs is for a multiple of P micro-batches. With groups as this schedule's it holds from P on. Fewer than P leave
     gaps each time that they go round the ranks, (V-1)(P-M)(F+B) in all.
     """
-    at_least(1, chunks, "chunks")
+    chunks = at_least(1, chunks, "chunks")
     first_group = len(groups_of(ranks, microbatches)[0])
     published = (ranks - 1) * costs.both
     bubble = published + (chunks - 1) * max(0, ranks - microbatches) * costs.both

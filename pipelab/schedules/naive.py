@@ -1,6 +1,7 @@
 """Naive: one micro-batch through all stages and back, then the next."""
 
-from ..ir import Schedule, at_least, linear
+from ..amounts import at_least
+from ..ir import Schedule, linear
 from .building_blocks import stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
@@ -24,8 +25,9 @@ def naive(ranks: int, microbatches: int) -> Schedule:
     rank 1  1F0 1B0 1F1 1B1
     """
     placement = linear(ranks)
-    every = range(at_least(1, microbatches, "micro-batches"))
-    programs = (tuple(turns(len(every), stream("F", r, every), stream("B", r, every))) for r in range(ranks))
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
+    every = range(microbatches)
+    programs = (tuple(turns(microbatches, stream("F", r, every), stream("B", r, every))) for r in range(ranks))
     return Schedule("naive", placement, microbatches, tuple(programs))
 
 

@@ -2,7 +2,8 @@
 
 from itertools import chain
 
-from ..ir import Action, Schedule, at_least, linear
+from ..amounts import at_least
+from ..ir import Action, Schedule, linear
 from .building_blocks import stream, turns
 from .closed_form import StageCosts, Theory
 from .gpipe import filled_once
@@ -32,7 +33,7 @@ def one_f_one_b(ranks: int, microbatches: int) -> Schedule:
     Narayanan et al., arXiv 2006.09503; Megatron-LM: arXiv 2104.04473.
     """
     placement = linear(ranks)
-    at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     programs = (_program(rank, ranks, microbatches) for rank in range(ranks))
     return Schedule("1f1b", placement, microbatches, tuple(programs))
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from math import inf
 from typing import Any
 
+from ..amounts import at_least
 from ..ir import Schedule
 from .closed_form import Theory
 
@@ -175,4 +176,5 @@ def build(name: str, ranks: int, microbatches: int, chunks: int | None = None) -
     12
     """
     schedule = registered(name)
+    ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")
     return schedule.builder(ranks, microbatches, **schedule.options(chunks))

@@ -8,8 +8,7 @@ from __future__ import annotations
 from math import isclose
 from typing import Any
 
-from ..amounts import divided, nonnegative
-from ..ir import at_least
+from ..amounts import at_least, divided, nonnegative
 from .closed_form import StageCosts, Theory
 from .registry import SCHEDULES, registered
 
@@ -65,7 +64,7 @@ def theory(
     if name not in known:
         raise ValueError(f"no closed form for {name!r}; there are {', '.join(known)}")
     schedule = registered(name)
-    ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")
     options = schedule.options(chunks)
     f = _one(forward, "forward")
     b, i, w = _backward(backward, backward_input, backward_weight)

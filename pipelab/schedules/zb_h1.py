@@ -3,7 +3,8 @@
 from itertools import chain
 from typing import Any
 
-from ..ir import Action, Schedule, at_least, linear
+from ..amounts import at_least
+from ..ir import Action, Schedule, linear
 from .building_blocks import stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
@@ -37,7 +38,7 @@ def zb_h1(ranks: int, microbatches: int) -> Schedule:
 def put_off(name: str, ranks: int, microbatches: int, per_rank: int) -> Schedule:
     """Rank r warms up with `per_rank` forwards for each rank below it, and puts off as many W for each rank above."""
     placement = linear(ranks)
-    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     programs = (
         _program(rank, microbatches, warmup=per_rank * (ranks - 1 - rank), late=per_rank * rank)
         for rank in range(ranks)

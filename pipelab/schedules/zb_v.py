@@ -2,7 +2,8 @@
 
 from itertools import chain
 
-from ..ir import Action, Schedule, at_least, v_shape
+from ..amounts import at_least
+from ..ir import Action, Schedule, v_shape
 from .building_blocks import stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
@@ -30,7 +31,7 @@ def zb_v(ranks: int, microbatches: int) -> Schedule:
     Qi et al., arXiv 2405.15362.
     """
     placement = v_shape(ranks)
-    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "micro-batches")
+    ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     full = max(microbatches, 2 * ranks - 1)
     programs = tuple(_program(rank, ranks, full) for rank in range(ranks))
     if full > microbatches:

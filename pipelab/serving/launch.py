@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..amounts import at_least
 from ..eplb import POLICIES, Plan, Window, contiguous
 from ..eplb.sizes import as_array, as_load
-from ..ir import at_least
 from ..ranks.pool import Ranks
 from ..runtime.run import Progress
 from .fixed_routing import counts_of
@@ -108,9 +108,8 @@ def serve(
     windows = _windows(loads)
     plans = _plans(plan, windows, ranks, policy, replicas)
     size = plans[0].sizes.gpus
-    for name, number in {"every": every, "tokens": tokens, "steps": steps, "width": width, "hidden": hidden}.items():
-        at_least(1, number, name)
-    at_least(0, seed, "seed")
+    every, tokens, steps = at_least(1, every, "every"), at_least(1, tokens, "tokens"), at_least(1, steps, "steps")
+    width, hidden, seed = at_least(1, width, "width"), at_least(1, hidden, "hidden"), at_least(0, seed, "seed")
     if not 0 <= max_moved <= 1:
         raise ValueError(f"max_moved is a share of the slots, 0 to 1; got {max_moved}")
     predictor = Window(1) if predictor is None else predictor
@@ -153,7 +152,7 @@ def _plans(
 ) -> tuple[Plan, ...]:
     """One for each window, or one for the first."""
     if ranks is not None:
-        at_least(1, ranks, "ranks")
+        ranks = at_least(1, ranks, "ranks")
     if policy is not None and policy not in POLICIES:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, or None; got {policy!r}")
     if plan is None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..amounts import counted
 from ..eplb import Plan
-from ..ir import counted
 from ..table import ShownAsTable, Table
 
 _COLUMNS: dict[str, tuple[Callable[[Served], Any], str, str]] = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any, Literal
 
-from ..amounts import divided, nonnegative, plain
-from ..ir import Schedule, at_least
+from ..amounts import at_least, divided, nonnegative, plain
+from ..ir import Schedule
 from ..ir.action import OVERLAP
 from ..timeline import Timeline
 from .deepseek_segments import recorded_segments
@@ -179,7 +179,7 @@ class Costs:
         >>> Costs(forward=[4, 6]).cut(2).forward
         (2, 2, 3, 3)
         """
-        at_least(1, parts, "parts")
+        parts = at_least(1, parts, "parts")
         if isinstance(self.message_bytes, tuple) and parts > 1:
             raise ValueError("message_bytes must be one number: nothing is known of messages inside of a stage")
         cut: dict[str, Any] = {}

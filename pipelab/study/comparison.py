@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ..amounts import divided
-from ..ir import Schedule, at_least
+from ..amounts import at_least, divided
+from ..ir import Schedule
 from ..schedules import SCHEDULES, build, registered
 from ..simulator.costs import Costs
 from ..simulator.engine import simulate
@@ -159,8 +159,8 @@ def compare_schedules(
     dualpipe       4        26       2       7.7            5          2×        48
     """
     costs = costs or Costs()
-    for count, what in ((ranks, "ranks"), (microbatches, "micro-batches"), (chunks, "chunks")):
-        at_least(1, count, what)
+    ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")
+    chunks = at_least(1, chunks, "chunks")
     if isinstance(costs.message_bytes, tuple):
         raise ValueError("message_bytes must be one number: schedules cut the model in different places")
     costs.require_stages(ranks)

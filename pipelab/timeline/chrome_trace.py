@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, get_args
 
-from ..ir import Action, at_least
+from ..amounts import at_least
+from ..ir import Action
 from .span import STREAMS, Span
 from .timeline import ATTRIBUTES, Source, Timeline
 
@@ -130,7 +131,7 @@ def _attributes(other: dict[str, Any]) -> dict[str, Any]:
     choices = {"source": get_args(Source), "free_at": ("W", "I")}
     for key, value in attributes.items():
         if key == "num_ranks":
-            at_least(0, value, key)
+            attributes[key] = at_least(0, value, key)
         elif key == "journeys":  # which may be fractions
             attributes[key] = tuple(map(_number, value))
         elif not isinstance(value, str) or value not in choices.get(key, (value,)):

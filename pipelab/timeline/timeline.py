@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..ir import Action, counted
+from ..amounts import counted
+from ..ir import Action
 from .dependencies import Dependencies, Gap
 from .metrics import Metrics
 from .span import COMM, COMPUTE, Span

@@ -56,7 +56,7 @@ class TestPredictors:
             with pytest.raises(ValueError, match="half_life is a number of windows above 0"):
                 MovingAverage(half_life)
         for length in (0, 1.5, np.inf, np.nan):
-            with pytest.raises(ValueError, match="length must be a whole number, 1 or more"):
+            with pytest.raises(ValueError, match="length must be "):
                 Window(length)  # type: ignore[arg-type]
         for predictor in (MovingAverage(2), Window(2)):
             predictor.update(np.ones((2, 4)))
@@ -114,10 +114,10 @@ class TestSynthetic:
             (lambda: zipf(1, 4, -1, seed=0), "exponent must be 0 or more"),
             (lambda: lognormal(1, 4, np.nan, seed=0), "sigma must be 0 or more"),
             (lambda: drifting(1, 1, 4, correlation=1.1, seed=0), "correlation is 0 to 1; got 1.1"),
-            (lambda: drifting(-1, 1, 4, seed=0), "windows must be a whole number, 0 or more; got -1"),
-            (lambda: lognormal(2.5, 4, seed=0), "layers must be a whole number, 0 or more; got 2.5"),  # type: ignore[arg-type]
-            (lambda: one_hot(1, 0, seed=0), "experts must be a whole number, 1 or more; got 0"),
-            (lambda: zipf(1, 4, seed=0, tokens=-1), "tokens must be a whole number, 0 or more; got -1"),
+            (lambda: drifting(-1, 1, 4, seed=0), "windows must be at least 0; got -1"),
+            (lambda: lognormal(2.5, 4, seed=0), "layers must be a whole number; got 2.5"),  # type: ignore[arg-type]
+            (lambda: one_hot(1, 0, seed=0), "experts must be at least 1; got 0"),
+            (lambda: zipf(1, 4, seed=0, tokens=-1), "tokens must be at least 0; got -1"),
         ]:
             with pytest.raises(ValueError, match=says):
                 call()

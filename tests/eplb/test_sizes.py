@@ -26,13 +26,13 @@ LOAD = lognormal(2, 24, seed=0)
         ((24, 2, 3), "gpus must be a multiple of nodes (3): 3; got 2"),
         ((24, 4, 2, 10), "experts (24) must divide into equal groups: groups 8 or 12; got 10"),
         ((24, 4, 2, 48), "experts (24) must divide into equal groups: groups 24; got 48"),
-        ((0, 4), "replicas must be a whole number, 1 or more; got 0"),
-        ((24, -4), "gpus must be a whole number, 1 or more; got -4"),
-        ((24, 4, 0), "nodes must be a whole number, 1 or more; got 0"),
-        ((24, 4, 1, 1.5), "groups must be a whole number, 1 or more; got 1.5"),
-        ((24, 4, 1, float("nan")), "groups must be a whole number, 1 or more; got nan"),
-        ((24, "4"), "gpus must be a whole number, 1 or more; got '4'"),
-        ((True, 4), "replicas must be a whole number, 1 or more; got True"),
+        ((0, 4), "replicas must be at least 1; got 0"),
+        ((24, -4), "gpus must be at least 1; got -4"),
+        ((24, 4, 0), "nodes must be at least 1; got 0"),
+        ((24, 4, 1, 1.5), "groups must be a whole number; got 1.5"),
+        ((24, 4, 1, float("nan")), "groups must be a whole number; got nan"),
+        ((24, "4"), "gpus must be a whole number; got '4'"),
+        ((True, 4), "replicas must be a whole number; got True"),
     ],
 )
 def test_sizes(sizes: tuple, says: str) -> None:
@@ -58,7 +58,7 @@ class TestPublished:
         [
             ((28, 8, 4, 8), "replicas must be a multiple of gpus (8): 24 or 32; got 28"),
             ((32, 10, 2, 8), "groups 8 or 12; got 10"),
-            ((32, 4, 0, 8), "nodes must be a whole number, 1 or more; got 0"),
+            ((32, 4, 0, 8), "nodes must be at least 1; got 0"),
             ((32, 4, 4, 2), "gpus must be a multiple of nodes (4): 4; got 2"),
         ],
     )

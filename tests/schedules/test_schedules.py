@@ -147,19 +147,25 @@ builders = pytest.mark.parametrize("builder", [*SCHEDULES.values()])
 def test_counts_below_one(builder, wrong):
     with pytest.raises(ValueError, match=f"^ranks must be at least 1; got {wrong}$"):
         builder(wrong, 4)
-    with pytest.raises(ValueError, match=f"^micro-batches must be at least 1; got {wrong}$"):
+    with pytest.raises(ValueError, match=f"^microbatches must be at least 1; got {wrong}$"):
         builder(4, wrong)
 
 
 @builders
-@pytest.mark.parametrize("wrong", [2.0, 2.5, "4", None, [4]])
+@pytest.mark.parametrize("wrong", [True, 2.5, "4", None, [4]])
 def test_counts_that_are_no_whole_numbers(builder, wrong):
     with pytest.raises(ValueError, match="^ranks must be a whole number; got ") as error:
         builder(wrong, 4)
     assert str(error.value).endswith(repr(wrong))
-    with pytest.raises(ValueError, match="^micro-batches must be a whole number; got ") as error:
+    with pytest.raises(ValueError, match="^microbatches must be a whole number; got ") as error:
         builder(4, wrong)
     assert str(error.value).endswith(repr(wrong))
+
+
+@builders
+def test_whole_floats_count(builder):
+    assert builder(4.0, 8.0) == builder(4, 8)
+    assert type(builder(4.0, 8.0).num_microbatches) is int
 
 
 @pytest.mark.parametrize("name", ["", "pipe", "GPipe", "one_f_one_b", None])

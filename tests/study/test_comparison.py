@@ -107,7 +107,7 @@ def test_as_text_and_as_html_it_says_the_same():
     ("arguments", "said"),
     [
         ({"ranks": 0}, "ranks must be at least 1; got 0"),
-        ({"microbatches": 0}, "micro-batches must be at least 1; got 0"),
+        ({"microbatches": 0}, "microbatches must be at least 1; got 0"),
         ({"chunks": 0}, "chunks must be at least 1; got 0"),
         ({"schedules": ["1f1b", "pipe"]}, "no schedule is called 'pipe'"),
         ({"costs": Costs(forward=[1, 2])}, "forward lists 2 costs; the schedule has 4 stages"),

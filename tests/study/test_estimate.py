@@ -106,7 +106,7 @@ def test_it_prints_with_its_assumptions():
         ({"schedules": ["2f2b"]}, "no schedule is called '2f2b'"),
         ({"schedules": []}, "name at least one schedule"),
         ({"ranks": 0}, "ranks"),
-        ({"microbatches": 1.5}, "micro-batches"),
+        ({"microbatches": 1.5}, "microbatches"),
         ({"costs": Costs(forward=[1, 2])}, "every cost must be one number"),
     ],
 )

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...amounts import counted
 from ...eplb import Plan, lognormal, rebalance, zipf
 from ...eplb.sizes import Sizes, as_load
-from ...ir import counted
 from ..isolation import Question
 from ..isolation.runner import plain
 from .feedback import Feedback
@@ -81,7 +81,7 @@ def plan_of(fn: Balancer, load: Any, replicas: int, gpus: int, nodes: int = 1, g
     >>> plan_of(lambda load, replicas, *sizes: [[0, 1, 1, 0]], [[6, 2]], replicas=4, gpus=2).gpu_load.tolist()
     [[4.0, 4.0]]
     """
-    case = BalancerCase(as_load(load), replicas, gpus, nodes, groups)
+    case = _case(as_load(load), replicas, gpus, nodes, groups)
     return _plan(plain(fn(case.load.copy(), *case[1:])), case)
 
 
@@ -107,7 +107,7 @@ def check_balancer(
     'Valid, and as good as the greedy, but not better yet'
     """
     load = np.concatenate([lognormal(4, 32, 1.0, seed=0), zipf(4, 32, 1.2, seed=1)]) if load is None else as_load(load)
-    case = BalancerCase(load, replicas, gpus, nodes, groups)
+    case = _case(load, replicas, gpus, nodes, groups)
     replies = Called({case.question.function: fn})
     if not (valid := valid_plans([*stumbling_cases(case), case]).feedback(replies, Feedback(True, "Valid"))):
         return valid
@@ -122,6 +122,12 @@ def check_balancer(
     same = reached > wanted - 1e-9
     title = "Valid, and as good as the greedy, but not better yet" if same else "Valid, but the greedy is better"
     return Feedback(False, title, (figures, _what_is_in_the_way(mine)))
+
+
+def _case(load: np.ndarray, *sizes: int) -> BalancerCase:
+    """With sizes that are whole numbers, as a student's function takes them; ValueError where they do not fit."""
+    fit = BalancerCase(load, *sizes).sizes
+    return BalancerCase(load, fit.replicas, fit.gpus, fit.nodes, fit.groups)
 
 
 def stumbling_cases(like: BalancerCase) -> list[BalancerCase]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations_with_replacement
 
+from ...amounts import counted
 from ...eplb.reference import finish, pack_steps
-from ...ir import counted
 from ..isolation import Question
 from .feedback import Feedback
 from .judge import Called, Judge, Judged, Replies

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from ...amounts import at_least
 from ...ir import Action, Schedule, from_csv
 from ..isolation.runner import plain
 from .judge import Refused
@@ -45,6 +46,7 @@ def schedule_of(fn: Builder, ranks: int, microbatches: int, name: str = _NAME) -
     >>> schedule_of(lambda ranks, microbatches: [["0F0", "0B0"], ["1F0", "1B0"]], 2, 1).placement.kind
     'linear'
     """
+    ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")
     return replace(read_free(plain(fn(ranks, microbatches)), ranks, microbatches), name=name)
 
 

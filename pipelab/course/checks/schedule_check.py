@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import isclose
 from operator import le
 
-from ...ir import Schedule, check, counted
+from ...amounts import at_least, counted
+from ...ir import Schedule, check
 from ...schedules import build
 from ...simulator import Costs, simulate
 from ...timeline import Timeline
@@ -49,6 +50,7 @@ def check_schedule(
     ✓ Right: as good as gpipe
       - checked at ranks × micro-batches = 1×1
     """
+    sizes = [(at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")) for ranks, microbatches in sizes]
     asked = ScheduleQuestion("builder", like, sizes)
     wanted = [asked.as_fast(costs), *([asked.as_lean(costs)] if memory else [])]
     tried = ", ".join(f"{ranks}×{microbatches}" for ranks, microbatches in sizes)

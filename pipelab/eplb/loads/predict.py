@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..sizes import as_load, whole
+from ...amounts import at_least
+from ..sizes import as_load
 
 
 class MovingAverage:
@@ -57,7 +58,7 @@ class Window:
     """
 
     def __init__(self, length: int) -> None:
-        self._seen: deque[np.ndarray] = deque(maxlen=whole("length", length))
+        self._seen: deque[np.ndarray] = deque(maxlen=at_least(1, length, "length"))
 
     def update(self, load: Any) -> np.ndarray:
         """Take in the newest window [layers, experts]; returns the prediction for the next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..sizes import whole
+from ...amounts import at_least
 
 
 def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
@@ -26,7 +26,7 @@ def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens:
     >>> zipf(1, 4, exponent=1, seed=0, tokens=100).sum(axis=1).tolist()
     [100]
     """
-    _check(layers, experts, tokens, exponent=exponent)
+    layers, experts, tokens = _checked(layers, experts, tokens, exponent=exponent)
     random = np.random.default_rng(seed)
     share = np.tile(np.arange(1, experts + 1, dtype=float) ** -exponent, (layers, 1))
     return _loads(random.permuted(share, axis=1), tokens, random)
@@ -50,7 +50,7 @@ def lognormal(layers: int, experts: int, sigma: float = 1.0, *, seed: int, token
     >>> load.shape, load.mean(axis=1).round(6).tolist()
     ((2, 256), [1.0, 1.0])
     """
-    _check(layers, experts, tokens, sigma=sigma)
+    layers, experts, tokens = _checked(layers, experts, tokens, sigma=sigma)
     random = np.random.default_rng(seed)
     return _loads(np.exp(sigma * random.standard_normal((layers, experts))), tokens, random)
 
@@ -70,7 +70,7 @@ def one_hot(layers: int, experts: int, *, seed: int, tokens: int | None = None) 
     >>> one_hot(1, 4, seed=0).max(axis=1).tolist()
     [4.0]
     """
-    _check(layers, experts, tokens)
+    layers, experts, tokens = _checked(layers, experts, tokens)
     random = np.random.default_rng(seed)
     return _loads(np.eye(experts)[random.integers(experts, size=layers)], tokens, random)
 
@@ -103,8 +103,8 @@ def drifting(
     >>> drifting(5, 2, 16, correlation=0.9, seed=0, tokens=300).sum(axis=2).tolist()
     [[300, 300], [300, 300], [300, 300], [300, 300], [300, 300]]
     """
-    whole("windows", windows, 0)
-    _check(layers, experts, tokens, sigma=sigma, correlation=correlation)
+    windows = at_least(0, windows, "windows")
+    layers, experts, tokens = _checked(layers, experts, tokens, sigma=sigma, correlation=correlation)
     if correlation > 1:
         raise ValueError(f"correlation is 0 to 1; got {correlation}")
     random = np.random.default_rng(seed)
@@ -121,10 +121,9 @@ def _loads(share: np.ndarray, tokens: int | None, random: np.random.Generator) -
     return share * share.shape[-1] if tokens is None else random.multinomial(tokens, share)
 
 
-def _check(layers: int, experts: int, tokens: int | None, **values: float) -> None:
-    whole("layers", layers, 0)
-    whole("experts", experts)
-    whole("tokens", 0 if tokens is None else tokens, 0)
+def _checked(layers: int, experts: int, tokens: int | None, **values: float) -> tuple[int, int, int | None]:
     for name, value in values.items():
         if not 0 <= value < np.inf:
             raise ValueError(f"{name} must be 0 or more, and finite; got {value}")
+    drawn = None if tokens is None else at_least(0, tokens, "tokens")
+    return at_least(0, layers, "layers"), at_least(1, experts, "experts"), drawn

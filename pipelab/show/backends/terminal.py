@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from ...ir import Action, counted
+from ...amounts import at_least, counted
+from ...ir import Action
 from ...timeline import COMM, Timeline
 from ..figures import number, origin
 from ..palette import LABEL, STYLES, tinted
@@ -33,7 +34,7 @@ def text_timeline(timeline: Timeline, width: int = 100, colour: bool = False) ->
     rank 0   F0 F1 ·········B0────B1────
     rank 1   ···F0 F1 B0────B1────······
     """
-    scale = max(10, width - _MARGIN) / float(timeline.makespan or 1)
+    scale = max(10, at_least(1, width, "width") - _MARGIN) / float(timeline.makespan or 1)
     if scale >= 1:
         scale = float(min(int(scale), 12))  # whole columns per unit, so that equal actions look equal
     blank = [(_IDLE, "")] * round(scale * float(timeline.makespan))  # columns: (character, colour)

@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from ...amounts import at_least
 from ...eplb import Plan
 from ...eplb.reference import Step, Steps, global_steps, hierarchical_steps, pack_steps, replicate_steps
 from ...eplb.sizes import Sizes, as_layers, scaled
@@ -72,7 +73,7 @@ class AlgorithmExplorer(Explorer):
         given = as_layers(load)
         if len(given) != 1:
             raise ValueError(f"one layer at a time; got {len(given)}: take load[0], say")
-        experts = given.shape[1]
+        experts, gpus = given.shape[1], at_least(1, gpus, "gpus")
         if replicas is None or what == "pack":
             replicas = experts if what == "pack" else -(-experts * 3 // 2 // gpus) * gpus
         if what == "replicate":

@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from ...amounts import at_least
 from ...eplb import Plan, contiguous, lognormal, rebalance, zipf
 from ...eplb.sizes import as_layers
 from ...table import Table
@@ -69,14 +70,16 @@ def explore_balance(
     >>> explore_balance([8, 3, 1, 2], replicas=6, gpus=2)
     balance: greedy, 4 experts as 6 replicas on 2 GPUs, balancedness 0.955
     """
-    return BalanceExplorer(load, (replicas, gpus, nodes, groups), policy, skew, controls)
+    sizes = dict(zip(_SIZES, (replicas, gpus, nodes, groups), strict=True))
+    begin = {name: at_least(1, size, name) for name, size in sizes.items()}
+    return BalanceExplorer(load, begin, policy, skew, controls)
 
 
 class BalanceExplorer(Explorer):
     """What `explore_balance` returns. plan: what is shown, one layer;  plans: by every policy;  sliders: by name."""
 
     def __init__(
-        self, load: Any, sizes: tuple[int, int, int, int], policy: str, skew: float, controls: Iterable[str] | None
+        self, load: Any, sizes: dict[str, int], policy: str, skew: float, controls: Iterable[str] | None
     ) -> None:
         if policy not in _POLICIES:
             raise ValueError(f"policy must be one of {', '.join(_POLICIES)}; got {policy!r}")
@@ -86,8 +89,8 @@ class BalanceExplorer(Explorer):
         super().__init__("balance")
         self.loads, self.told, self.said = _named(load), {*_SIZES}, ""
         self.plans: dict[str, Plan] = {}
-        self.sliders = self._made(sizes[2], policy, skew)
-        self.wanted = dict(zip(_SIZES, sizes, strict=True))  # where the reader has put the sliders
+        self.sliders = self._made(sizes["nodes"], policy, skew)
+        self.wanted = sizes  # where the reader has put the sliders
         self.note, self.picture, self.table = map(html, ("note", "plan", "figures"))
         bar = row(*(self.sliders[name] for name in shown if self._has_choice(name)))
         self.fill([bar, self.note, self.picture, self.table], self.sliders.values())

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ...amounts import at_least
 from ...ir import Schedule
 from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
@@ -130,10 +131,13 @@ class Controls:
 def _slider(name: str, value: float, limits: tuple[float, ...] | None) -> Any:
     text, meaning, *usual, _ = SLIDERS[name]
     smallest, largest, step = (*limits, *usual[len(limits) :]) if limits else usual
+    whole = isinstance(SLIDERS[name].step, int)
+    if whole:
+        value = at_least(0, value, name)
     if not smallest <= value <= largest:
         raise ValueError(f"{name} must be from {smallest:g} to {largest:g}, its slider's limits; got {value}")
     look = {"tooltip": meaning}
-    if not isinstance(SLIDERS[name].step, int):
+    if not whole:
         step, look["readout_format"] = float(step), f".{max(1, -math.floor(math.log10(step)))}f"
     return slider(text, value, smallest, largest, step, **look)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ...amounts import at_least
 from ...simulator import Costs
 from ...simulator.pair_timing import PairTimes, pair_times
 from ...table import Table
@@ -51,7 +52,7 @@ def explore_overlap(share: float = 0.5, *, ranks: int = 2, repeats: int = 3) -> 
     """
     if not 0.1 <= share <= 0.8:
         raise ValueError(f"share must be from 0.1 to 0.8, its slider's limits; got {share}")
-    return OverlapExplorer(share, ranks, repeats)
+    return OverlapExplorer(share, at_least(1, ranks, "ranks"), at_least(1, repeats, "repeats"))
 
 
 class OverlapExplorer(Explorer):

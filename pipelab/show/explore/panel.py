@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets as widgets
 
-from ...ir import counted
+from ...amounts import counted
 from ...timeline import Timeline
 from ..backends.svg import cursor_svg, timeline_svg
 from .hover import hover_svg

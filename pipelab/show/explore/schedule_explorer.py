@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from ...ir import Schedule, at_least, counted
+from ...amounts import at_least, counted
+from ...ir import Schedule
 from ...simulator import simulate
 from ...table import Table
 from ...timeline import Timeline
@@ -99,6 +100,7 @@ class ScheduleExplorer(Explorer):
     """
 
     def __init__(self, controls: Controls, pace_ms: int, steps: int) -> None:
+        pace_ms = at_least(0, pace_ms, "pace_ms")
         if not _PACES[0] <= pace_ms <= _PACES[1]:
             raise ValueError(f"pace_ms must be from {_PACES[0]} to {_PACES[1]}, its slider's limits; got {pace_ms}")
         super().__init__("explorer")

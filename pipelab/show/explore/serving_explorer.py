@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...amounts import at_least
 from ...eplb import Plan, contiguous, rebalance, zipf
-from ...eplb.sizes import as_layers, whole
+from ...eplb.sizes import as_layers
 from ...table import Table
 from ..backends.picture import Picture
 from ..backends.svg import scene_svg
@@ -77,6 +78,7 @@ def explore_serving(
     >>> explore_serving(skew=1, ranks=4)
     serving: 16 experts in 20 slots on 4 ranks, busiest 904 → 514 of 2048 tokens
     """
+    ranks, spare = at_least(0, ranks, "ranks"), at_least(0, spare, "spare")
     if ranks not in _RANKS or spare not in range(5) or not 0 <= skew <= _MAX_SKEW or policy not in _POLICIES:
         raise ValueError(
             f"ranks must be 2, 4 or 8, spare 0 to 4, skew 0 to {_MAX_SKEW:g} and policy one of {', '.join(_POLICIES)}; "
@@ -86,7 +88,7 @@ def explore_serving(
         raise ValueError(f"pace_us must be a number above 0; got {pace_us}")
     given = {} if loads is None else loads if isinstance(loads, Mapping) else {"load": loads}
     named = {name: as_layers(load, name=f"load {name!r}") for name, load in given.items()}
-    for name, load in named.items() if named else [("zipf", np.ones((1, whole("experts", experts))))]:
+    for name, load in named.items() if named else [("zipf", np.ones((1, experts := at_least(1, experts, "experts"))))]:
         if len(load) != 1:
             raise ValueError(f"explore_serving shows one layer; load {name!r} has {len(load)}: take load[0], say")
         if load.shape[1] < max(_RANKS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from ...ir import counted
+from ...amounts import counted
 from ...timeline import Timeline
 from ..figures import number
 

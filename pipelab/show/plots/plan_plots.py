@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...amounts import at_least
 from ...eplb import Plan
 from ..backends.drawing import scene_picture
 from ..backends.picture import INCHES, UNITS, Picture
@@ -47,9 +48,8 @@ def plan_scene(plan: Plan, layer: int | None, before: Plan | None, width: float)
     layers = len(plan.load)
     if not layers:
         raise ValueError("the plan has no layers: there is nothing to draw")
-    if layer is None:
-        layer = int(plan.balancedness.argmin())
-    if not 0 <= layer < layers:
+    layer = int(plan.balancedness.argmin()) if layer is None else at_least(0, layer, "layer")
+    if layer >= layers:
         raise ValueError(f"layer is 0 to {layers - 1}; got {layer}")
     if before is not None:
         before.check_sizes(plan.sizes)

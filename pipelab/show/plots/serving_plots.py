@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...amounts import at_least
 from ..backends.picture import Picture, heading, legend_below
 from ..figures import number
 from ..palette import INK, STYLES
@@ -60,9 +61,9 @@ def plot_serving(
             f"both need the same layers and ranks; before has {first.tokens.shape}, after {last.tokens.shape}"
         )
     layers, ranks = first.tokens.shape
-    if layer is None:
-        layer = int((first.tokens.mean(axis=1) / first.tokens.max(axis=1)).argmin())
-    if not 0 <= layer < layers:
+    balance = first.tokens.mean(axis=1) / first.tokens.max(axis=1)
+    layer = int(balance.argmin()) if layer is None else at_least(0, layer, "layer")
+    if layer >= layers:
         raise ValueError(f"layer is 0 to {layers - 1}; got {layer}")
     picture, paced = Picture(width, [1.5, 1.2]), "paced" in (first.source, last.source)
     upper, lower = picture.panels

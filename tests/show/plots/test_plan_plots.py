@@ -96,8 +96,8 @@ def test_shows_itself_on_any_ground() -> None:
 
 def test_refuses() -> None:
     plan = rebalance(lognormal(2, 8, seed=0), 12, 4)
-    for layer in (-1, 2):
-        with pytest.raises(ValueError, match=f"layer is 0 to 1; got {layer}"):
+    for layer, said in ((-1, "layer must be at least 0; got -1"), (2, "layer is 0 to 1; got 2")):
+        with pytest.raises(ValueError, match=said):
             plot_plan(plan, layer)
     with pytest.raises(ValueError, match="no layers"):
         plot_plan(Plan.from_map(np.zeros((0, 8), dtype=int), np.zeros((0, 8)), gpus=4))
