@@ -14,7 +14,9 @@ from typing import Any
 
 from _table import Row, arguments, show
 
-from pipelab import Ranks, build, lower
+from pipelab import build
+from pipelab.ir import lower
+from pipelab.ranks import Ranks
 
 RANKS, MICROBATCHES = 4, 8
 #: (width of the model, rows of text per micro-batch)

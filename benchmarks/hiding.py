@@ -12,8 +12,9 @@ from typing import Any
 
 from _table import Row, arguments, show
 
-from pipelab import Costs, dualpipe, run, simulate
+from pipelab import Costs, run, simulate
 from pipelab.moe import hide
+from pipelab.schedules import dualpipe
 from pipelab.simulator.pair_timing import pair_times
 
 LAYERS, COMPUTE = 4, 60  # of one stage alone; ms of F, I and W each

@@ -13,7 +13,8 @@ from statistics import median
 from _table import Row, arguments, show
 from matplotlib.patches import Rectangle
 
-from pipelab import Timeline, build, compare, plot, plot_memory, simulate
+from pipelab import Timeline, build, compare, plot, simulate
+from pipelab.show import plot_memory
 from pipelab.show.backends.picture import Picture
 from pipelab.show.backends.svg import timeline_svg
 from pipelab.show.explore.hover import hover_svg

@@ -14,7 +14,9 @@ from typing import Any
 
 from _table import Row, arguments, show
 
-from pipelab import SCHEDULES, Costs, Ranks, build, run
+from pipelab import Costs, build, run
+from pipelab.ranks import Ranks
+from pipelab.schedules import SCHEDULES
 
 RANKS, MICROBATCHES, PACE_MS = 4, 20, 20
 WITH_PEER = ("gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v")

@@ -12,7 +12,8 @@ from statistics import median
 
 from _table import Row, arguments, show
 
-from pipelab import SCHEDULES, build, check, simulate
+from pipelab import build, check, simulate
+from pipelab.schedules import SCHEDULES
 
 SIZES = [(16, 128), (64, 512)]
 SIMPLE = {"naive", "gpipe", "1f1b"}  # fewer actions than the others

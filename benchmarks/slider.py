@@ -68,7 +68,7 @@ def main() -> None:
     if chromium is None:
         raise SystemExit("needs Chromium or Chrome")
     with tempfile.TemporaryDirectory() as folder:
-        code = "from pipelab import explore_schedule\nexplorer = explore_schedule(ranks=16, microbatches=32)\nexplorer"
+        code = "import pipelab\nexplorer = pipelab.show.explore_schedule(ranks=16, microbatches=32)\nexplorer"
         nbformat.write(new_notebook(cells=[new_code_cell(code)]), Path(folder, "slider.ipynb"))
         with Lab(Path(folder)) as lab, Browser(chromium) as browser:
             notebook = browser.open(lab, "slider.ipynb")

@@ -16,7 +16,8 @@ from _table import Row, arguments, show
 FRESH_KERNEL = """
 import json, sys, time
 began = time.monotonic()
-from pipelab import one_f_one_b, run
+from pipelab import run
+from pipelab.schedules import one_f_one_b
 imported = time.monotonic()
 ranks, times = int(sys.argv[1]), int(sys.argv[2])
 starts = [run(one_f_one_b(ranks, 8), check=False).start_seconds for _ in range(1 + times)]

@@ -19,7 +19,7 @@ from _table import Row, show
 
 READ = """
 import json, resource, sys, time
-from pipelab import load_profile
+from pipelab.profiler import load_profile
 import numpy
 unit = 2**20 if sys.platform == "darwin" else 2**10
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

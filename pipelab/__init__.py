@@ -1,44 +1,56 @@
 """pipelab: how large models are trained across GPUs.
 
-A schedule is data: check it, simulate it, draw it, run it on real ranks. The front door's names are listed in
-`__init__.pyi`; a room is imported when a name of it is first used, as torch and matplotlib take seconds.
+A schedule is data: check it, simulate it, draw it, run it on real ranks. Seven nouns and a few verbs stand here, listed
+in `__init__.pyi`, and rooms hold the rest, as in `pipelab.eplb.zipf(…)`. A room is imported when it, or a name of it,
+is first used, as torch and matplotlib take seconds.
 """
 
-import os
+import sys
 import warnings
-from functools import partial
-from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 from .lazy import attach
 
 __version__ = "0.1.0"
 
-#: Names of 0.1.0 that lessons and the README have shown, and what they are called now.
+#: Names that stood here at 0.1.0, or since, and where they are now.
 RENAMED = {
     "comparison": "compare_schedules",
-    "explore": "explore_schedule",
-    "explore_costs": "explore_comparison",
-    "explore_hiding": "explore_overlap",
-    "explore_step": "explore_estimate",
+    "explore": "show.explore_schedule",
+    "explore_costs": "show.explore_comparison",
+    "explore_hiding": "show.explore_overlap",
+    "explore_step": "show.explore_estimate",
+    "Table": "table.Table",
+    **{
+        name: f"{room}.{name}"
+        for room, names in {
+            "autograd": "SplitBackward",
+            "eplb": "rebalance_experts recorded_loads",
+            "ir": "Problem ScheduleError forward_only from_csv lower to_csv",
+            "profiler": "Profile load_profile",
+            "ranks": "Ranks examine",
+            "schedules": "SCHEDULES dualpipe dualpipe_v gpipe interleaved_1f1b naive one_f_one_b zb_h1 zb_h2 zb_v",
+            "show": "explore_algorithm explore_balance explore_bubble explore_comparison explore_estimate "
+            "explore_overlap explore_schedule explore_serving plot_curves plot_loads plot_memory plot_plan "
+            "plot_profile plot_rebalancing plot_savings plot_segments plot_serving",
+            "simulator": "place_segments recorded_segments",
+            "timeline": "Span from_chrome_trace to_chrome_trace",
+        }.items()
+        for name in names.split()
+    },
 }
 
-_load, __dir__, __all__ = attach(__name__, __file__)
+_load, _listed, __all__ = attach(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
     if name in RENAMED:
-        warnings.warn(f"pipelab.{name} is now pipelab.{RENAMED[name]}", DeprecationWarning, stacklevel=2)
-        name = RENAMED[name]
-    if "PIPELAB_ON_RANK" in os.environ and name in import_module(".show", __name__).__all__:
-        return partial(_draw_later, name)
+        new = RENAMED[name]
+        warnings.warn(f"pipelab.{name} is now pipelab.{new}", DeprecationWarning, stacklevel=2)
+        return attrgetter(new)(sys.modules[__name__])
     return _load(name)
 
 
-def _draw_later(name: str, *args: Any, **kwargs: Any) -> Any:
-    """On a rank, a name that draws imports matplotlib when it is called, not when a module asks for the name.
-
-    A stage's module may say ``from pipelab import *``, or import what it draws with at home. No rank draws, and each
-    would wait for the import: seconds, on a few cores.
-    """
-    return _load(name)(*args, **kwargs)
+def __dir__() -> list[str]:
+    return [*_listed(), "__version__"]

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from pipelab import SCHEDULES, Costs, build, from_chrome_trace, from_csv, gpipe, run, simulate, to_csv
+from pipelab import Costs, build, run, simulate
 from pipelab.commands import _account, _finite
+from pipelab.ir import from_csv, to_csv
+from pipelab.schedules import SCHEDULES, gpipe
+from pipelab.timeline import from_chrome_trace
 from tests.ranks.drivers import descendants
 
 ROOT = Path(__file__).parents[1]

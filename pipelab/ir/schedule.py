@@ -133,7 +133,7 @@ def to_csv(schedule: Schedule) -> str:
 
     Examples
     --------
-    >>> from pipelab import gpipe
+    >>> from pipelab.schedules import gpipe
     >>> to_csv(gpipe(2, 1))
     '0F0,0B0\\n1F0,1B0\\n'
     """

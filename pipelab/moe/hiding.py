@@ -114,7 +114,7 @@ def hide(
     repeats, seed : int
         Repetitions, after one to warm up; and the seed of weights and tokens.
     progress, cancel : optional
-        As in :meth:`pipelab.Ranks.run`.
+        As in :meth:`pipelab.ranks.Ranks.run`.
 
     Examples
     --------

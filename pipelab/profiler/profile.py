@@ -73,7 +73,7 @@ class Profile:
     Examples
     --------
     >>> import json, pathlib, tempfile
-    >>> from pipelab import load_profile
+    >>> from pipelab.profiler import load_profile
     >>> kernel = {"ph": "X", "cat": "kernel", "name": "gemm", "ts": 0, "dur": 5000, "args": {"stream": 7}}
     >>> exchange = {**kernel, "name": "ncclKernel", "ts": 3000, "args": {"stream": 20}}
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -74,7 +74,8 @@ class Run:
 
     Examples
     --------
-    >>> from pipelab import Costs, one_f_one_b, run
+    >>> from pipelab import Costs, run
+    >>> from pipelab.schedules import one_f_one_b
     >>> result = run(one_f_one_b(2, 2), pace=Costs(10, 5, 5))
     >>> result.gradients_equal, result.simulated_makespan_ms, result.makespan_ms > 59
     (True, 60.0, True)

@@ -138,7 +138,8 @@ def run(
 
     Examples
     --------
-    >>> from pipelab import gpipe, run
+    >>> from pipelab import run
+    >>> from pipelab.schedules import gpipe
     >>> result = run(gpipe(2, 4))
     >>> result.gradients_equal
     True

@@ -103,7 +103,7 @@ def register(name: str, builder: Builder, **about: Any) -> Registered:
 
     Examples
     --------
-    >>> from pipelab import gpipe
+    >>> from pipelab.schedules import gpipe
     >>> def doubled(ranks, microbatches):
     ...     return gpipe(ranks, 2 * microbatches)
     >>> register("doubled", doubled).name, build("doubled", 2, 3).num_microbatches

@@ -87,13 +87,13 @@ def serve(
     check : bool
         Compare the outputs of each window's last step with those of one process that holds all experts.
     device : str, optional
-        As in :class:`pipelab.Ranks`.
+        As in :class:`pipelab.ranks.Ranks`.
     seed : int
         Of inputs, weights and routes.
     progress : function, optional
         Called with a Progress, at most ten times a second.
     cancel, timeout : Event, float
-        As in :meth:`pipelab.Ranks.run`.
+        As in :meth:`pipelab.ranks.Ranks.run`.
 
     Examples
     --------

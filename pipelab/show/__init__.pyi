@@ -8,7 +8,7 @@ from .explore.comparison_explorer import explore_comparison as explore_compariso
 from .explore.overlap_explorer import explore_overlap as explore_overlap
 from .explore.schedule_explorer import explore_schedule as explore_schedule
 from .explore.serving_explorer import explore_serving as explore_serving
-from .figures import figures_table as figures_table
+from .figures import Table as Table, figures_table as figures_table
 from .plots.bubble_plots import bubble_terms as bubble_terms, plot_bubble as plot_bubble
 from .plots.curve_plots import plot_curves as plot_curves
 from .plots.load_plots import plot_loads as plot_loads

@@ -43,7 +43,8 @@ def figures_table(timelines: Timeline | Mapping[str, Timeline], in_shares: bool 
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> figures_table(simulate(gpipe(4, 8)))[:2]
     (('makespan', '33'), ('bubble fraction', '27.3 %'))
     """

@@ -102,7 +102,8 @@ class Costs:
 
         Examples
         --------
-        >>> from pipelab import gpipe, simulate
+        >>> from pipelab import simulate
+        >>> from pipelab.schedules import gpipe
         >>> Costs.from_timeline(simulate(gpipe(2, 3), Costs(2, 3, 3))).backward_input
         (3.0, 3.0)
         """

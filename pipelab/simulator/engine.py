@@ -39,7 +39,7 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
 
     Examples
     --------
-    >>> from pipelab import one_f_one_b
+    >>> from pipelab.schedules import one_f_one_b
     >>> simulate(one_f_one_b(4, 8)).makespan
     33
     """

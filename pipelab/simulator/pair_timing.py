@@ -134,7 +134,7 @@ def with_segments(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int]
 
     Examples
     --------
-    >>> from pipelab import dualpipe
+    >>> from pipelab.schedules import dualpipe
     >>> costs = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12)
     >>> with_segments(costs, dualpipe(2, 8), {0: 8, 1: 8}).overlapped
     (Fraction(49, 2), Fraction(49, 2))

@@ -28,7 +28,8 @@ def to_chrome_trace(timeline: Timeline) -> str:
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> text = to_chrome_trace(simulate(gpipe(2, 2)))
     >>> [event["name"] for event in json.loads(text)["traceEvents"] if event["ph"] == "X" and event["pid"] == 1]
     ['1F0', '1F1', '1B0', '1B1']
@@ -94,7 +95,8 @@ def from_chrome_trace(text: str) -> Timeline:
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> timeline = simulate(gpipe(2, 2))
     >>> from_chrome_trace(to_chrome_trace(timeline)) == timeline
     True

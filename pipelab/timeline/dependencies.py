@@ -33,7 +33,8 @@ class Gap:
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> gap = simulate(gpipe(2, 1)).gaps()[1]
     >>> gap.length, gap.before, gap.waits_for, gap.source
     (1, 1F0, 0F0, 0)
@@ -74,7 +75,8 @@ class Dependencies:
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> Dependencies(simulate(gpipe(2, 1)).spans, 2).gaps()[1].reason
     'rank 1 waits for 0F0 from rank 0'
     """

@@ -16,7 +16,8 @@ class Span(NamedTuple):
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> simulate(gpipe(2, 1)).spans[0]
     Span(rank=0, stream='compute', action=0F0, start=0, end=1)
     """

@@ -13,12 +13,14 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
-from pipelab import Costs, Schedule, dualpipe, forward_only, gpipe, one_f_one_b, run, simulate, zb_h1
+from pipelab import Costs, Schedule, run, simulate
+from pipelab.ir import forward_only
 from pipelab.models import Attention
 from pipelab.moe import Expert, MoEBlock
 from pipelab.overlap.segmented import SegmentedSequence
 from pipelab.ranks import RankDied
 from pipelab.runtime.grid import Grid
+from pipelab.schedules import dualpipe, gpipe, one_f_one_b, zb_h1
 from pipelab.simulator.pair_timing import pair_times
 from tests.overlap.test_overlap import Sleepy
 from tests.ranks.test_torchrun import torchrun
@@ -142,7 +144,8 @@ def test_under_torchrun(tmp_path) -> None:
     script.write_text(
         textwrap.dedent("""
         import torch
-        from pipelab import dualpipe, run
+        from pipelab import run
+        from pipelab.schedules import dualpipe
         from pipelab.moe import MoEBlock
 
         def squares(output, target):

@@ -13,9 +13,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from pipelab import Ranks
 from pipelab.moe import ExpertGroup, MoE, MoEBlock, Router
-from pipelab.ranks import RankDied
+from pipelab.ranks import RankDied, Ranks
 from tests.moe.dense import WIDTH, by_definition, difference, inputs_of, joined, on_this_rank
 
 # (tokens of each rank, settings)

@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import pytest
 
+import pipelab
 from tests.notebooks.test_lessons import EACH_LESSON, LESSONS
 from tests.test_glossary import TERMS
+
+ASSIGNMENTS = sorted(LESSONS[0].parent.glob("assignments/source/*/*.ipynb"))
+EACH_NOTEBOOK = pytest.mark.parametrize("path", [*LESSONS, *ASSIGNMENTS], ids=lambda path: path.stem)
 
 NEEDS = re.compile(r"^\*About (\d+) minutes · needs (.+) · (core|optional)\*$", re.MULTILINE)
 CODE, MATH = re.compile(r"```.*?```|`[^`]*`", re.DOTALL), re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL)
@@ -51,12 +56,32 @@ def test_the_first_lesson_lists_all_of_them() -> None:
     assert [(number, title or own, file or first, *rest) for number, title, file, own, *rest in listed] == there
 
 
+def imported(path: Path) -> Iterator[tuple[str, str]]:
+    """What a lesson imports from pipelab: (module, name)."""
+    for node in calls_and_imports(path):
+        if isinstance(node, ast.ImportFrom) and re.match(r"pipelab\b", node.module or ""):
+            yield from ((str(node.module), each.name) for each in node.names)
+        assert not (isinstance(node, ast.Import) and "pipelab" in ast.unparse(node)), "from pipelab import …"
+
+
 @EACH_LESSON
-def test_imports_from_no_more_than_three_rooms(path: Path) -> None:
-    modules = [node.module for node in calls_and_imports(path) if isinstance(node, ast.ImportFrom)]
-    modules += [name.name for node in calls_and_imports(path) if isinstance(node, ast.Import) for name in node.names]
-    rooms = {".".join(module.split(".")[:2]) for module in modules if module.split(".")[0] == "pipelab"}
-    assert 1 <= len(rooms) <= 3, sorted(rooms)
+def test_imports_from_the_front_door_and_at_most_five_rooms(path: Path) -> None:
+    assert not [
+        node for node in calls_and_imports(path) if isinstance(node, ast.Import) and "pipelab" in ast.dump(node)
+    ]
+    rooms = {".".join(module.split(".")[:2]) for module, _ in imported(path)}
+    assert "pipelab" in rooms
+    assert len(rooms) <= 6, sorted(rooms)
+
+
+@EACH_NOTEBOOK
+def test_imports_no_old_name_and_each_cell_in_order(path: Path) -> None:
+    """First the front door, then rooms by name; a name that only warns is not for a reader."""
+    assert {name for module, name in imported(path) if module == "pipelab"} <= {*pipelab.__all__}
+    for source in cells(path, "code"):
+        for block in re.findall(r"(?:^ *from pipelab\b.*\n)+", source, re.MULTILINE):
+            modules = re.findall(r"from (\S+)", block)
+            assert modules == sorted(set(modules)), block
 
 
 @EACH_LESSON

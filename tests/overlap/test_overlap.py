@@ -12,11 +12,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
-from pipelab import Ranks
 from pipelab.moe import ExpertGroup, MoEBlock
 from pipelab.overlap.interleave import SegmentedPass, take_turns
 from pipelab.overlap.segmented import Exchange, Segmented, SegmentedSequence, Segments, carrying
 from pipelab.overlap.streams import Link, Streams
+from pipelab.ranks import Ranks
 
 WIDTH = 4
 

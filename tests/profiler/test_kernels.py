@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pipelab import load_profile
+from pipelab.profiler import load_profile
 from tests.profiler.traces import Trace, loaded, overlapped, us
 
 

@@ -5,7 +5,10 @@ import json
 
 import pytest
 
-from pipelab import gpipe, load_profile, simulate, to_chrome_trace
+from pipelab import simulate
+from pipelab.profiler import load_profile
+from pipelab.schedules import gpipe
+from pipelab.timeline import to_chrome_trace
 from tests.profiler.traces import Trace, loaded, overlapped, us
 
 

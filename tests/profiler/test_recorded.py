@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from pipelab import Ranks, load_profile
+from pipelab.profiler import load_profile
+from pipelab.ranks import Ranks
 
 
 def test_one_process_against_torchs_own_account(tmp_path):

@@ -3,7 +3,7 @@
 import json
 from itertools import count
 
-from pipelab import load_profile
+from pipelab.profiler import load_profile
 
 
 class Trace:

@@ -15,14 +15,13 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from pipelab import Ranks
-from pipelab.ranks import Cancelled, Deadlock, RankDied, RankError, RankTimeout
+from pipelab.ranks import Cancelled, Deadlock, RankDied, RankError, Ranks, RankTimeout
 from pipelab.ranks.forkserver_client import SERVER
 from tests.ranks.drivers import descendants, driver, gone
 
 SLEEPER = """
     import time
-    from pipelab import Ranks
+    from pipelab.ranks import Ranks
     def sleep(ctx):
         print("asleep")
         time.sleep(60)
@@ -264,7 +263,7 @@ def test_no_rank_survives_its_kernel() -> None:
 
 
 def test_two_kernels_at_once() -> None:
-    code = "from pipelab import Ranks; print([sum(Ranks(3).run(lambda ctx: ctx.rank)) for _ in range(5)])"
+    code = "from pipelab.ranks import Ranks; print([sum(Ranks(3).run(lambda ctx: ctx.rank)) for _ in range(5)])"
     with driver(code) as one, driver(code) as two:
         for process in (one, two):
             assert process.communicate(timeout=60)[0] == "[3, 3, 3, 3, 3]\n"

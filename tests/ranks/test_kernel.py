@@ -17,7 +17,9 @@ from tests.ranks.drivers import ROOT, gone
 DEFINITIONS = """
 import torch
 from torch import nn
-from pipelab import Costs, Ranks, gpipe, run
+from pipelab import Costs, run
+from pipelab.ranks import Ranks
+from pipelab.schedules import gpipe
 
 class Doubling(nn.Linear):
     fails = False

@@ -9,8 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from pipelab import Ranks
-from pipelab.ranks import RankError
+from pipelab.ranks import RankError, Ranks
 from pipelab.ranks.forkserver_client import SERVER
 from tests.ranks.drivers import driver
 
@@ -103,7 +102,9 @@ def test_what_a_notebook_cell_defines() -> None:
     """Functions, classes and globals of __main__, by value."""
     code = """
         import torch
-        from pipelab import Ranks, gpipe, run
+        from pipelab import run
+        from pipelab.ranks import Ranks
+        from pipelab.schedules import gpipe
         OFFSET = 40
         class Shift(torch.nn.Module):
             def __init__(self):
@@ -123,7 +124,7 @@ def test_what_a_notebook_cell_defines() -> None:
 
 
 def test_the_calling_process_needs_no_torch() -> None:
-    code = "import sys; from pipelab import run, gpipe; run(gpipe(2, 2)); print('torch' in sys.modules)"
+    code = "import sys; from pipelab import build, run; run(build('gpipe', 2, 2)); print('torch' in sys.modules)"
     with driver(code) as process:
         assert process.communicate(timeout=60)[0] == "False\n"
 
@@ -162,7 +163,7 @@ def test_a_users_module_that_takes_all_names_loads_nothing_to_draw_with(tmp_path
         "from pipelab import *\n\n"
         "def look(ctx):\n"
         "    before = 'matplotlib' in sys.modules\n"
-        "    return before, plot(simulate(gpipe(2, 2))).png()[:4]\n"
+        "    return before, plot(simulate(build('gpipe', 2, 2))).png()[:4]\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     from all_names_of_a_test import look  # type: ignore[import-not-found]

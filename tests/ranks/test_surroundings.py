@@ -12,16 +12,18 @@ import time
 import psutil
 import pytest
 
-from pipelab import Costs, Ranks, gpipe, run
-from pipelab.ranks import Cancelled
+from pipelab import Costs, run
+from pipelab.ranks import Cancelled, Ranks
+from pipelab.schedules import gpipe
 from tests.ranks.drivers import ROOT, descendants, driver, gone
 
-RANKS = "from pipelab import Ranks; print(Ranks(2).run(lambda ctx: ctx.rank))"
+RANKS = "from pipelab.ranks import Ranks; print(Ranks(2).run(lambda ctx: ctx.rank))"
 
 #: A script in which `started` is set once a long run has really begun.
 LONG_RUN = """
     import sys, threading, time
-    from pipelab import Costs, gpipe, run
+    from pipelab import Costs, run
+    from pipelab.schedules import gpipe
     started = threading.Event()
     def progress(at):
         if at.done:
@@ -48,7 +50,8 @@ def test_a_full_disk() -> None:
     code = """
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        from pipelab import gpipe, run
+        from pipelab import run
+        from pipelab.schedules import gpipe
         print(run(gpipe(2, 2)).gradients_equal)
     """
     assert answer(code) == "True\n"

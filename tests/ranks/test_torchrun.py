@@ -42,7 +42,7 @@ def test_no_thread_of_gloo_outlives_the_groups(tmp_path) -> None:
         from pathlib import Path
         from types import SimpleNamespace
 
-        from pipelab import Ranks
+        from pipelab.ranks import Ranks
 
         def gloo_threads():
             return sum("gloo" in name.read_text() for name in Path("/proc/self/task").glob("*/comm"))

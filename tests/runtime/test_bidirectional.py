@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelab import Schedule, dualpipe, from_csv, run, simulate
-from pipelab.ir import Placement, bidirectional
+from pipelab import Schedule, run, simulate
+from pipelab.ir import Placement, bidirectional, from_csv
 from pipelab.models import batches, transformer_stages
 from pipelab.ranks import RankDied
 from pipelab.ranks.forkserver_client import SERVER
 from pipelab.runtime import Progress
+from pipelab.schedules import dualpipe
 from tests.ir.generate import random_schedule
 from tests.ranks.drivers import gone
 from tests.runtime.small import WIDTH, linears, mse, vectors

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelab import SCHEDULES, Costs, Schedule, build, forward_only, gpipe, lower, one_f_one_b, run
+from pipelab import Costs, Schedule, build, run
+from pipelab.ir import forward_only, lower
 from pipelab.models import batches, transformer_stages
+from pipelab.schedules import SCHEDULES, gpipe, one_f_one_b
 from tests.ir.generate import PLACEMENTS, random_schedule
 from tests.runtime.small import WIDTH, linears, mse, vectors
 

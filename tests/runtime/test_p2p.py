@@ -17,7 +17,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from pipelab import Schedule, lower
+from pipelab import Schedule
+from pipelab.ir import lower
 from pipelab.runtime import p2p
 from pipelab.runtime.executor import Executor
 from tests.ir.generate import valid_schedules
@@ -125,6 +126,6 @@ def test_no_schedule_deadlocks_on_nccl(schedule: Schedule, link: bool) -> None:
 
 def test_groups_of_all_ranks_would() -> None:
     """Groups in which there are tags: on NCCL, a receive from one rank would hold up those from another."""
-    from pipelab import one_f_one_b
+    from pipelab.schedules import one_f_one_b
 
     assert unfinished(noted(lower(one_f_one_b(4, 8)), "gloo"))

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from pipelab import Action, Costs, Schedule, build, gpipe, naive, one_f_one_b, run, simulate
+from pipelab import Action, Costs, Schedule, build, run, simulate
 from pipelab.ir import bidirectional, looped, v_shape
 from pipelab.ir.action import SEND_B, SEND_F
 from pipelab.models import batches, transformer_stages
 from pipelab.runtime.single_process import compare_training
+from pipelab.schedules import gpipe, naive, one_f_one_b
 from tests.runtime.small import WIDTH, linears, mse, vectors
 
 SENDS = (SEND_F, SEND_B)

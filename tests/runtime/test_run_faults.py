@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from pipelab import Action, Costs, Schedule, ScheduleError, gpipe, run
-from pipelab.ir import linear
+from pipelab import Action, Costs, Schedule, run
+from pipelab.ir import ScheduleError, linear
 from pipelab.ranks import Cancelled, RankDied, RankTimeout
 from pipelab.ranks.forkserver_client import ForkServer
 from pipelab.runtime import Progress
+from pipelab.schedules import gpipe
 from tests.runtime.small import linears, mse, vectors
 
 

@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor, nn
 
-from pipelab import SCHEDULES, Costs, Schedule, build, dualpipe, from_csv, one_f_one_b, run, simulate, zb_h1
+from pipelab import Costs, Schedule, build, run, simulate
 from pipelab.autograd.graph import CUSTOM
-from pipelab.ir import looped
+from pipelab.ir import from_csv, looped
 from pipelab.models import batches, transformer_stages
+from pipelab.schedules import SCHEDULES, dualpipe, one_f_one_b, zb_h1
 from tests.ir.generate import random_schedule, valid_schedules
 from tests.runtime.small import WIDTH, linears, mse, vectors
 

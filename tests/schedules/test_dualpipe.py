@@ -7,8 +7,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Costs, Schedule, dualpipe, dualpipe_v, from_csv, simulate, to_csv
-from pipelab.ir import bidirectional, v_shape
+from pipelab import Costs, Schedule, simulate
+from pipelab.ir import bidirectional, from_csv, to_csv, v_shape
+from pipelab.schedules import dualpipe, dualpipe_v
 
 from . import deepseek
 from .cases import schedules

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Costs, check, interleaved_1f1b, one_f_one_b, simulate
+from pipelab import Costs, check, simulate
 from pipelab.ir import Action, Schedule, looped
+from pipelab.schedules import interleaved_1f1b, one_f_one_b
 from pipelab.schedules.interleaved import groups_of
 
 from .cases import schedules

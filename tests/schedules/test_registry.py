@@ -7,10 +7,11 @@ import sys
 import pytest
 
 import pipelab.schedules
-from pipelab import Costs, build, compare_schedules, estimate_step, explore_comparison, explore_schedule, gpipe, theory
+from pipelab import Costs, build, compare_schedules, estimate_step, theory
 from pipelab.cli import main
-from pipelab.schedules import SCHEDULES, naive, register, registered
+from pipelab.schedules import SCHEDULES, gpipe, naive, register, registered
 from pipelab.schedules.registry import discover, unregister
+from pipelab.show import explore_comparison, explore_schedule
 
 FILE = '''
 """GPipe's backwards in the reverse order: what an accumulating stack would do."""

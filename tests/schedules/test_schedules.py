@@ -186,6 +186,6 @@ def test_only_interleaved_takes_chunks(name, chunks):
 
 def test_builders_are_public():
     assert pipelab.build is build
-    assert pipelab.SCHEDULES is SCHEDULES
+    assert pipelab.schedules.SCHEDULES is SCHEDULES
     assert [*SCHEDULES] == ["naive", "gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-v", "dualpipe", "dualpipe-v"]
-    assert all(getattr(pipelab, builder.__name__) is builder for builder in SCHEDULES.values())
+    assert all(getattr(pipelab.schedules, builder.__name__) is builder for builder in SCHEDULES.values())

@@ -8,7 +8,8 @@ from math import ceil
 import pytest
 from hypothesis import assume, example, given, settings, strategies as st
 
-from pipelab import Costs, build, lower, simulate, theory
+from pipelab import Costs, build, simulate, theory
+from pipelab.ir import lower
 from pipelab.schedules import SCHEDULES
 
 from .cases import cases

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelab import Ranks, Schedule, build, to_csv
+from pipelab import Schedule, build
+from pipelab.ir import to_csv
+from pipelab.ranks import Ranks
 
 MICROBATCHES = range(1, 11)
 

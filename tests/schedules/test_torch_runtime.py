@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipelab import Ranks, Schedule, build, check, from_csv, simulate, to_csv
+from pipelab import Schedule, build, check, simulate
+from pipelab.ir import from_csv, to_csv
+from pipelab.ranks import Ranks
 from pipelab.schedules import SCHEDULES
 
 #: All whose micro-batches take one route: torch knows no others.

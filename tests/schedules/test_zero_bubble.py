@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Costs, one_f_one_b, simulate, zb_h1, zb_h2, zb_v
+from pipelab import Costs, simulate
 from pipelab.ir import v_shape
+from pipelab.schedules import one_f_one_b, zb_h1, zb_h2, zb_v
 
 from .cases import schedules
 

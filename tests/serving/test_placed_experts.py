@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
-from pipelab import Plan, Ranks, rebalance
+from pipelab import Plan, rebalance
 from pipelab.eplb import contiguous, lognormal
 from pipelab.moe import ExpertGroup
 from pipelab.moe.layer import seeded_expert
+from pipelab.ranks import Ranks
 from pipelab.serving import PlacedExperts, migrate
 from pipelab.serving.migration import transfers
 from pipelab.serving.placed_experts import choose_replicas, sent_to_slots

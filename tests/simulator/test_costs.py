@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Action, Costs, gpipe, naive, simulate
+from pipelab import Action, Costs, simulate
+from pipelab.schedules import gpipe, naive
 
 from . import reference
 

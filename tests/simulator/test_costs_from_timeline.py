@@ -5,8 +5,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
-from pipelab import Action, Costs, Schedule, Span, Timeline, build, gpipe, one_f_one_b, simulate
+from pipelab import Action, Costs, Schedule, Timeline, build, simulate
 from pipelab.ir import linear
+from pipelab.schedules import gpipe, one_f_one_b
+from pipelab.timeline import Span
 from tests.ir.generate import valid_schedules
 from tests.schedules.cases import SIMPLE, schedules
 

@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Costs, dualpipe, one_f_one_b
+from pipelab import Costs
+from pipelab.schedules import dualpipe, one_f_one_b
 from pipelab.simulator.pair_timing import pair_times, take_turns, with_segments
 
 numbers = st.integers(0, 30)

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pipelab import Costs, build, compare_schedules, lower, simulate, theory
+from pipelab import Costs, build, compare_schedules, simulate, theory
+from pipelab.ir import lower
 from pipelab.schedules import SCHEDULES
 
 numbers = st.integers(0, 9) | st.fractions(0, 9, max_denominator=6)

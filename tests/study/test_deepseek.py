@@ -1,6 +1,6 @@
 """How DeepSeek's figures are distilled from a trace."""
 
-from pipelab import load_profile
+from pipelab.profiler import load_profile
 from pipelab.simulator.deepseek_segments import recorded_segments
 from pipelab.study.deepseek import distil
 from tests.profiler.traces import Trace

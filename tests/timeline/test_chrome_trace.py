@@ -6,7 +6,9 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from pipelab import Action, Costs, Span, Timeline, from_chrome_trace, gpipe, one_f_one_b, simulate, to_chrome_trace
+from pipelab import Action, Costs, Timeline, simulate
+from pipelab.schedules import gpipe, one_f_one_b
+from pipelab.timeline import Span, from_chrome_trace, to_chrome_trace
 
 from .reference import BOTH_WAYS, timelines
 

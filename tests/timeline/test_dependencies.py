@@ -5,8 +5,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pipelab import Action, Costs, Schedule, Span, Timeline, gpipe, naive, one_f_one_b, simulate
+from pipelab import Action, Costs, Schedule, Timeline, simulate
 from pipelab.ir import linear
+from pipelab.schedules import gpipe, naive, one_f_one_b
+from pipelab.timeline import Span
 from tests.ir.generate import valid_schedules
 from tests.ir.reference import makers, needs, parts
 from tests.simulator.reference import journey, random_costs

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from pipelab import Action, Costs, Schedule, Span, Timeline, gpipe, naive, one_f_one_b, simulate
+from pipelab import Action, Costs, Schedule, Timeline, simulate
 from pipelab.ir import linear
+from pipelab.schedules import gpipe, naive, one_f_one_b
+from pipelab.timeline import Span
 
 from .reference import cells, exposed, held, idle_cells, length, middle, phase, timelines
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Action, Costs, Span, Timeline, gpipe, simulate
-from pipelab.timeline import COMM, COMPUTE
+from pipelab import Action, Costs, Timeline, simulate
+from pipelab.schedules import gpipe
+from pipelab.timeline import COMM, COMPUTE, Span
 
 from .reference import timelines
 

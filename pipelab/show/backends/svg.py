@@ -85,7 +85,8 @@ def timeline_svg(timeline: Timeline, *, title: str, description: str = "", until
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> timeline_svg(simulate(gpipe(2, 2)), title="gpipe").count(">rank ")
     2
     """

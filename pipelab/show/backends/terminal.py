@@ -28,7 +28,8 @@ def text_timeline(timeline: Timeline, width: int = 100, colour: bool = False) ->
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> print(text_timeline(simulate(gpipe(2, 2)), width=36))
     gpipe, simulated: 2 ranks, 9
     rank 0   F0 F1 ·········B0────B1────

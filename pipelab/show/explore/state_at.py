@@ -12,7 +12,8 @@ from ..figures import number
 def state_at(timeline: Timeline, time: float) -> list[str]:
     """One sentence per rank: what it does at this time (counted from the timeline's begin), or why it is idle.
 
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> state_at(simulate(gpipe(2, 1)), 0.5)
     ['rank 0 does 0F0 and holds 1 activation', 'rank 1 waits for 0F0 from rank 0 and holds 0 activations']
     """

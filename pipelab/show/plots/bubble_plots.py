@@ -73,7 +73,8 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
 
     Examples
     --------
-    >>> from pipelab import dualpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import dualpipe
     >>> costs = Costs(10, 10, 10, overlapped=22)
     >>> [(term.letter, term.value, term.idle) for term in bubble_terms(simulate(dualpipe(8, 20), costs), costs)]
     [('a', 30, 30), ('b', 0, 0), ('c', 6, 6), ('d', 0, 0)]
@@ -129,7 +130,8 @@ def plot_bubble(timeline: Timeline, costs: Costs, *, title: str | None = None) -
 
     Examples
     --------
-    >>> from pipelab import dualpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import dualpipe
     >>> [text.get_text() for text in plot_bubble(simulate(dualpipe(8, 20)), Costs()).panels[0].texts]
     ['a', 'c', 'c', 'c']
     """

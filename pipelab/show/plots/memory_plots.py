@@ -48,7 +48,8 @@ def plot_memory(*sources: Timeline | Run, title: str | None = None, width: float
 
     Examples
     --------
-    >>> from pipelab import one_f_one_b, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import one_f_one_b
     >>> [text.get_text() for text in plot_memory(simulate(one_f_one_b(4, 8))).panels[0].texts]
     ['4', '3', '2', '1']
     """

@@ -33,7 +33,7 @@ def plot_profile(
     Parameters
     ----------
     profile : Profile
-        As `pipelab.load_profile` reads it.
+        As `pipelab.profiler.load_profile` reads it.
     begin, end : float
         The part to draw, in ms; all by default.
     title : str, optional
@@ -49,7 +49,7 @@ def plot_profile(
     Examples
     --------
     >>> import json, tempfile
-    >>> from pipelab import load_profile
+    >>> from pipelab.profiler import load_profile
     >>> kernel = {"ph": "X", "cat": "kernel", "name": "ncclKernel", "ts": 0, "dur": 5, "args": {"stream": 20}}
     >>> with tempfile.NamedTemporaryFile("w") as file:
     ...     json.dump([kernel, {**kernel, "name": "gemm", "ts": 3, "args": {"stream": 7}}], file)

@@ -31,7 +31,8 @@ def plot(timeline: Timeline, *, title: str | None = None, width: float = INCHES)
 
     Examples
     --------
-    >>> from pipelab import gpipe, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe
     >>> plot(simulate(gpipe(4, 8))).png()[1:4]
     b'PNG'
     """
@@ -59,7 +60,8 @@ def compare(predicted: Timeline | Run, measured: Timeline | None = None, *, widt
 
     Examples
     --------
-    >>> from pipelab import gpipe, one_f_one_b, simulate
+    >>> from pipelab import simulate
+    >>> from pipelab.schedules import gpipe, one_f_one_b
     >>> [float(axes.get_xlim()[1]) for axes in compare(simulate(gpipe(4, 8)), simulate(one_f_one_b(4, 8))).panels]
     [33.0, 33.0]
     """

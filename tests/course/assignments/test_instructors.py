@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelab import build, to_csv
+from pipelab import build
 from pipelab.course import ASSIGNMENTS, grade
 from pipelab.course.assignments import Replies, assignment
 from pipelab.course.isolation import Answer
+from pipelab.ir import to_csv
 from tests.course.submissions import write
 
 PAGE = (Path(__file__).parents[3] / "docs" / "instructors.md").read_text()

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelab import SCHEDULES, build
+from pipelab import build
 from pipelab.course import schedule_of
+from pipelab.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

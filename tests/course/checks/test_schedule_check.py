@@ -8,9 +8,10 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from pipelab import Action, Costs, Schedule, build, gpipe, naive, one_f_one_b, simulate, to_csv
+from pipelab import Action, Costs, Schedule, build, simulate
 from pipelab.course import Feedback, check_number, check_schedule
-from pipelab.ir import Placement, bidirectional, linear, v_shape
+from pipelab.ir import Placement, bidirectional, linear, to_csv, v_shape
+from pipelab.schedules import gpipe, naive, one_f_one_b
 
 # -- Feedback ----------------------------------------------------------------------------------------------------------
 

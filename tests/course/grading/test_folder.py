@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelab import build, to_csv
+from pipelab import build
 from pipelab.cli import main
 from pipelab.course import Leaderboard, grade, grade_folder, points
 from pipelab.course.assignments import assignment
 from pipelab.course.grading.submissions import Submission, find_submissions
+from pipelab.ir import to_csv
 from tests.course.submissions import ZERO_BUBBLE, submission, write
 
 NAME = "fill-the-bubbles"

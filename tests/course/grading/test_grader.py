@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from pipelab import build, to_csv
+from pipelab import build
 from pipelab.course import ASSIGNMENTS, GradedSubmission, ScoredTest, grade
+from pipelab.ir import to_csv
 from tests.course.submissions import ZERO_BUBBLE, submission, write
 
 

@@ -155,7 +155,7 @@ TRICKS = {
     "importing the solution": """
         import pipelab
         def my_schedule(ranks, microbatches):
-            return pipelab.zb_h1(ranks, microbatches)
+            return pipelab.schedules.zb_h1(ranks, microbatches)
         """,
     "a thread and atexit that answer later": """
         import atexit, os, threading, time

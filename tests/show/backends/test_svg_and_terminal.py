@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipelab import SCHEDULES, Costs, Timeline, compare_schedules, gpipe, interleaved_1f1b, naive, one_f_one_b, simulate
+from pipelab import Costs, Timeline, compare_schedules, simulate
 from pipelab.ir import Action
+from pipelab.schedules import SCHEDULES, gpipe, interleaved_1f1b, naive, one_f_one_b
 from pipelab.show import figures_table, text_timeline, timeline_svg
 from pipelab.show.figures import MEANING, number
 from pipelab.timeline import Span

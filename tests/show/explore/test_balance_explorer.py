@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from pipelab import explore_algorithm, explore_balance, explore_serving, rebalance
+from pipelab import rebalance
 from pipelab.eplb import lognormal, one_hot, zipf
+from pipelab.show import explore_algorithm, explore_balance, explore_serving
 
 NAMED = {"uneven": zipf(2, 12, 1.5, seed=0), "one expert": one_hot(1, 6, seed=0), "nothing": np.zeros((1, 8))}
 MOVES = st.one_of(

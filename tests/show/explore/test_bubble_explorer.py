@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import example, given, strategies as st
 
-from pipelab import Costs, build, simulate, theory, zb_h1
+from pipelab import Costs, build, simulate, theory
+from pipelab.schedules import zb_h1
 from pipelab.show.backends.svg import Geometry
 from pipelab.show.explore.bubble_explorer import bubble_svg, explore_bubble
 from pipelab.show.plots.bubble_plots import bubble_terms, middle_rank, plot_bubble

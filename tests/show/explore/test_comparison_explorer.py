@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipelab import Costs, compare_schedules, explore_comparison
+from pipelab import Costs, compare_schedules
+from pipelab.show import explore_comparison
 
 
 def test_the_table_follows_the_sliders():

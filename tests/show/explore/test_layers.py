@@ -5,7 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipelab import Costs, Timeline, dualpipe, explore_schedule, gpipe, one_f_one_b, simulate
+from pipelab import Costs, Timeline, simulate
+from pipelab.schedules import dualpipe, gpipe, one_f_one_b
+from pipelab.show import explore_schedule
 from pipelab.show.backends.svg import cursor_svg, timeline_svg
 from pipelab.show.explore.hover import hover_svg
 from pipelab.show.explore.state_at import state_at

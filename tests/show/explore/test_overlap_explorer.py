@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelab import explore_estimate, explore_overlap
+from pipelab.show import explore_estimate, explore_overlap
 
 
 def test_the_slider_changes_prediction_and_picture():

@@ -6,7 +6,9 @@ import time
 import psutil
 import pytest
 
-from pipelab import Costs, explore_schedule, one_f_one_b, simulate
+from pipelab import Costs, simulate
+from pipelab.schedules import one_f_one_b
+from pipelab.show import explore_schedule
 from pipelab.show.explore.controls import MEANING, SLIDERS
 from pipelab.show.explore.schedule_explorer import ScheduleExplorer
 

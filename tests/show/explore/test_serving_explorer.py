@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelab import explore_serving, plot_rebalancing, plot_serving, rebalance
+from pipelab import rebalance
 from pipelab.eplb import contiguous, drifting, zipf
 from pipelab.serving import Serving, serve
+from pipelab.show import explore_serving, plot_rebalancing, plot_serving
 
 SMALL: dict[str, Any] = {"ranks": 2, "tokens": 200, "steps": 1, "width": 8, "hidden": 16}
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from pipelab import load_profile, plot_profile
 from pipelab.cli import BAD_ARGUMENTS, OK, main
+from pipelab.profiler import load_profile
+from pipelab.show import plot_profile
 from pipelab.show.palette import COMM, STYLES
 from tests.profiler.traces import Trace, overlapped
 

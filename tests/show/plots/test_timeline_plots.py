@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from pipelab import Costs, Timeline, compare, gpipe, interleaved_1f1b, naive, one_f_one_b, plot, plot_memory, simulate
+from pipelab import Costs, Timeline, compare, plot, simulate
 from pipelab.ir import Action
+from pipelab.schedules import gpipe, interleaved_1f1b, naive, one_f_one_b
+from pipelab.show import plot_memory
 from pipelab.show.palette import STYLES
 from pipelab.timeline import Span
 

@@ -3,8 +3,9 @@
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from pipelab import Costs, Timeline, dualpipe, gpipe, simulate, zb_v
+from pipelab import Costs, Timeline, simulate
 from pipelab.ir import Action
+from pipelab.schedules import dualpipe, gpipe, zb_v
 from pipelab.show.palette import STYLES
 from pipelab.show.scene.chart import BAR, Chart
 from pipelab.show.scene.timeline_scene import all_or_none, kinds, timeline_chart, tints_mean
