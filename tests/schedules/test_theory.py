@@ -119,7 +119,9 @@ def test_every_schedule_has_its_formulas():
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize(("ranks", "microbatches"), [(0, 1), (1, 0), (-2, 4), (4, -2), (1.5, 1), (True, 1), (1, "2"), (None, 1)])
+@pytest.mark.parametrize(
+    ("ranks", "microbatches"), [(0, 1), (1, 0), (-2, 4), (4, -2), (1.5, 1), (True, 1), (1, "2"), (None, 1)]
+)
 def test_counts_that_are_none(name, ranks, microbatches):
     with pytest.raises(ValueError, match="^(ranks|microbatches) must be"):
         theory(name, ranks, microbatches)
