@@ -45,7 +45,7 @@ def do_run(options: argparse.Namespace) -> int:
     from .runtime import run
 
     first = int(os.environ.get("RANK", 0)) == 0 if under_torchrun() else True
-    pace = None if options.pace_ms is None else Costs(options.pace_ms, options.pace_ms, options.pace_ms)
+    pace = None if options.pace_ms is None else Costs(options.pace_ms, options.pace_ms, options.pace_ms, unit="ms")
     schedule = _schedule(options)
     show = _Progress() if first and not options.json and sys.stderr.isatty() else None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,7 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
         schedule=schedule,
         timelines=timelines,
         timeline=timeline,
-        simulated=replace(simulated, unit="ms"),
+        simulated=simulated,
         losses=losses,
         outputs=() if schedule.training else tuple(_output(reports, step) for step in range(job.steps)),
         max_gradient_error=check.gradient,

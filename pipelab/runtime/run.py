@@ -100,7 +100,7 @@ def run(
     steps : int, optional
         Default: 1, or the length of the list of batches.
     pace : Costs, optional
-        In milliseconds: every action does its real work and is then held to this duration.
+        Every action does its real work and is then held to this duration. Costs without a unit are in ms.
     expert_ranks : int
         So many ranks share each place in the pipeline: layers of experts (:class:`pipelab.moe.MoE`) are spread over
         them, all else is copied, and each takes an equal share of every micro-batch. The Run's figures per rank, and
@@ -149,8 +149,8 @@ def run(
         Job(schedule, stages, batches, steps, loss, optimizer, pace, check, seed, dtype, expert_ranks, overlap)
     )
     total = sum(map(len, job.schedule.programs)) * job.steps * job.expert_ranks
-    if pace is not None:  # a message that is held back for so long is no deadlock
-        stall += max(pace.journeys(schedule.num_stages), default=0) / 1000
+    if job.pace is not None:  # a message that is held back for so long is no deadlock
+        stall += max(job.pace.journeys(schedule.num_stages), default=0) / 1000
 
     def report(states: list[RankState]) -> None:
         if progress:
@@ -179,11 +179,13 @@ def _prepared(job: Job) -> Job:
             raise ValueError(f"{name} must be a function; got {function!r}")
     if job.dtype is not None and not getattr(job.dtype, "is_floating_point", False):
         raise ValueError(f"dtype must be a floating-point type, such as torch.float64; got {job.dtype!r}")
-    if job.pace is not None:
-        if not isinstance(job.pace, Costs):
-            raise ValueError(f"pace must be Costs in milliseconds, such as Costs(10, 10, 10); got {job.pace!r}")
-        job.pace.require_stages(schedule.num_stages)
-        if job.pace.blocking_sends:
+    pace = job.pace
+    if pace is not None:
+        if not isinstance(pace, Costs):
+            raise ValueError(f"pace must be Costs, such as Costs(10, 10, 10) in ms; got {pace!r}")
+        pace = pace.in_unit("ms")
+        pace.require_stages(schedule.num_stages)
+        if pace.blocking_sends:
             raise ValueError("blocking_sends can be simulated only: a real run always sends asynchronously")
     stages = job.stages
     if stages is not None:
@@ -202,6 +204,7 @@ def _prepared(job: Job) -> Job:
         stages=stages if stages is not None else partial(_default_stages, schedule.num_stages, seed),
         batches=pairs if pairs is not None else partial(_default_batches, schedule.num_microbatches, steps, seed),
         steps=steps,
+        pace=pace,
         seed=seed,
         expert_ranks=expert_ranks,
         rehearse=stages is None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..table import Table
 from ..timeline import Timeline
+from ..timeline.units import NANOSECONDS
 
 #: What each figure means, with its denominator: shown where the reader points at its name.
 MEANING = {
@@ -36,6 +37,11 @@ def figures_table(timelines: Timeline | Mapping[str, Timeline], in_shares: bool 
         The peak of activations also in a unit in which schedules with stages of different lengths compare. Of several
         timelines always, where a stage is only a part of what a rank holds.
 
+    Raises
+    ------
+    ValueError
+        For timelines in abstract units beside others in ms, say: their times do not compare. Other units become one.
+
     Returns
     -------
     Table
@@ -50,9 +56,21 @@ def figures_table(timelines: Timeline | Mapping[str, Timeline], in_shares: bool 
     """
     named = timelines if isinstance(timelines, Mapping) else {"": timelines}
     in_shares = in_shares or len(named) > 0 and isinstance(timelines, Mapping) and max(map(_parts, named.values())) > 1
-    found = [_figures(timeline, in_shares) for timeline in named.values()]
+    found = [_figures(timeline, in_shares) for timeline in in_one_unit("one table", *named.values())]
     rows = [(name, *(each.get(name, "") for each in found)) for name in MEANING if any(name in each for each in found)]
     return Table(rows, ["", *named], meanings=MEANING)
+
+
+def in_one_unit(what: str, *timelines: Timeline) -> list[Timeline]:
+    """The same timelines in the unit of the last one; ValueError where there is no way. what: is to show them all."""
+    units = [timeline.unit for timeline in timelines]
+    if len(set(units)) < 2:
+        return [*timelines]
+    if strange := [unit for unit in units if unit not in NANOSECONDS]:
+        told = " and ".join(dict.fromkeys(unit or "abstract units" for unit in units))
+        way = 'simulate with Costs(…, unit="ms"); of a run, take its .simulated, which is in ms'
+        raise ValueError(f"{what} can't show {told}: {strange[0] or 'an abstract unit'} is no known time; {way}")
+    return [timeline.in_unit(units[-1]) for timeline in timelines]
 
 
 def _figures(timeline: Timeline, in_shares: bool) -> dict[str, str]:

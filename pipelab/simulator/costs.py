@@ -12,6 +12,7 @@ from ..amounts import at_least, divided, nonnegative, plain
 from ..ir import Schedule
 from ..ir.action import OVERLAP
 from ..timeline import Timeline
+from ..timeline.units import converted, ratio, unit_named
 from .deepseek_segments import recorded_segments
 
 Cost = Any  # a number (int, float, Fraction), or a sequence of one per stage
@@ -21,7 +22,7 @@ _OF_STAGES += ("forward_comm", "backward_input_comm", "backward_weight_comm")
 
 @dataclass(frozen=True)
 class Costs:
-    """What actions and messages cost, in one unit of time of your choice (milliseconds, where they pace a real run).
+    """What actions and messages cost, in one unit of time.
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ class Costs:
     forward_comm, backward_input_comm, backward_weight_comm : number, or sequence of one per stage
         Communication inside the action (tensor or expert parallel), after its computation. Occupies the rank.
     unit : str
-        The unit of time that timelines show: "" for an abstract one, or "ms".
+        "s", "ms", "us" or "ns", which timelines show. "" is an abstract unit; where time is real, as in a paced run, it
+        counts as a millisecond. Any other text can be simulated only.
 
     Raises
     ------
@@ -80,8 +82,7 @@ class Costs:
             raise ValueError(f"bandwidth must be above 0 (None or inf: infinite); got {self.bandwidth}")
         if self.free_at not in ("W", "I"):
             raise ValueError(f"free_at must be 'W' or 'I'; got {self.free_at!r}")
-        if not isinstance(self.unit, str):
-            raise ValueError(f'unit must be text, such as "ms"; got {self.unit!r}')
+        object.__setattr__(self, "unit", unit_named(self.unit))
 
     @classmethod
     def from_timeline(cls, timeline: Timeline, schedule: Schedule | None = None) -> Costs:
@@ -162,6 +163,27 @@ class Costs:
             overlapped=(max(segment.end for segment in found) - min(segment.start for segment in found)) / 1000,
             unit="ms",
         )
+
+    def in_unit(self, unit: str) -> Costs:
+        """The same costs in another unit of time; without a unit, they are taken to be in ms.
+
+        This is how real time takes its costs. A unit that is not known raises a ValueError.
+
+        Examples
+        --------
+        >>> costs = Costs(0.01, 0.01, 0.01, bandwidth=10**9, unit="s").in_unit("ms")
+        >>> costs.forward, costs.bandwidth
+        (10.0, 1000000)
+        """
+        unit = unit_named(unit)
+        times, by = ratio(self.unit or "ms", unit)
+        if times == by:
+            return replace(self, unit=unit)
+        changed = {name: cost for name in (*_OF_STAGES, "latency") if (cost := getattr(self, name)) is not None}
+        changed = {name: converted(cost, times, by) for name, cost in changed.items()}
+        if self.bandwidth is not None:
+            changed["bandwidth"] = converted(self.bandwidth, by, times)
+        return replace(self, **changed, unit=unit)
 
     def require_stages(self, num_stages: int) -> None:
         """ValueError if a cost per stage has another length than the pipeline."""

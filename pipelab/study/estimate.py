@@ -129,7 +129,7 @@ def estimate_step(
     ranks, microbatches : int
         P and M.
     costs : Costs, optional
-        Of a P-th of the model in ms, each one number. Default: Costs.deepseek_v3().
+        Of a P-th of the model, each one number; without a unit, in ms. Default: Costs.deepseek_v3().
 
     Raises
     ------
@@ -145,7 +145,7 @@ def estimate_step(
     dualpipe   17.89       5.0      78.8     9.95       1.45       8.49
     <BLANKLINE>
     """
-    costs = costs or Costs.deepseek_v3()
+    costs = (costs or Costs.deepseek_v3()).in_unit("ms")
     names = list(schedules)
     if not names:
         raise ValueError("name at least one schedule")

@@ -11,8 +11,9 @@ from ..amounts import at_least
 from ..ir import Action
 from .span import STREAMS, Span
 from .timeline import ATTRIBUTES, Source, Timeline
+from .units import NANOSECONDS
 
-_NS_PER_UNIT = 10**6  # one unit of a timeline, abstract or not, is shown as a millisecond
+_ABSTRACT = 10**6  # ns: an abstract unit is shown as a millisecond
 _STREAM_OF = dict(enumerate(STREAMS))
 
 
@@ -40,7 +41,8 @@ def to_chrome_trace(timeline: Timeline) -> str:
     """
     journeys = [_exact(time) for time in timeline.journeys]
     other = {"format": "pipelab", **timeline.attributes, "journeys": journeys}
-    events = [*_names(timeline), *_spans(timeline), *_arrows(timeline)]
+    scale = NANOSECONDS.get(timeline.unit, _ABSTRACT)
+    events = [*_names(timeline), *_spans(timeline, scale), *_arrows(timeline, scale)]
     return json.dumps({"displayTimeUnit": "ms", "otherData": other, "traceEvents": events})
 
 
@@ -51,15 +53,15 @@ def _names(timeline: Timeline) -> Iterator[dict[str, Any]]:
             yield {"ph": "M", "name": "thread_name", "pid": rank, "tid": stream, "args": {"name": name}}
 
 
-def _spans(timeline: Timeline) -> Iterator[dict[str, Any]]:
+def _spans(timeline: Timeline, scale: int) -> Iterator[dict[str, Any]]:
     # Viewers nest the slices of a thread: of two that start together, the longer one (of two sends) must come first.
     for rank, stream, action, start, end in sorted(timeline.spans, key=lambda span: (span.start, -span.end)):
         what = {"name": str(action), "cat": action.kind, "pid": rank, "tid": STREAMS.index(stream)}
-        when = {"ts": _us(_ns(start)), "dur": _us(_ns(end) - _ns(start))}
+        when = {"ts": _us(_ns(start, scale)), "dur": _us(_ns(end, scale) - _ns(start, scale))}
         yield {"ph": "X", **what, **when, "args": {"start": _exact(start), "end": _exact(end)}}
 
 
-def _arrows(timeline: Timeline) -> Iterator[dict[str, Any]]:
+def _arrows(timeline: Timeline, scale: int) -> Iterator[dict[str, Any]]:
     first: dict[tuple[int, Action], Span] = {}
     last: dict[tuple[int, Action], Span] = {}
     for span in timeline.spans:
@@ -73,10 +75,10 @@ def _arrows(timeline: Timeline) -> Iterator[dict[str, Any]]:
                 number += 1
                 ends = last[need]
                 # A viewer ties an arrow to the slice around its time, and where one slice ends the next may begin.
-                middle = (_ns(ends.start) + _ns(ends.end)) // 2
+                middle = (_ns(ends.start, scale) + _ns(ends.end, scale)) // 2
                 common = {"cat": "needs", "name": "needs", "id": number}
                 yield {"ph": "s", "pid": ends.rank, "tid": STREAMS.index(ends.stream), "ts": _us(middle), **common}
-                arrives = {"tid": STREAMS.index(begins.stream), "ts": _us(_ns(begins.start))}
+                arrives = {"tid": STREAMS.index(begins.stream), "ts": _us(_ns(begins.start, scale))}
                 yield {"ph": "f", "bp": "e", "pid": rank, **arrives, **common}
 
 
@@ -141,9 +143,9 @@ def _attributes(other: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-def _ns(time: Any) -> int:
+def _ns(time: Any, scale: int) -> int:
     """Whole nanoseconds, as viewers count, so that what ends where another begins does so there, too."""
-    return round(time * _NS_PER_UNIT)
+    return round(time * scale)
 
 
 def _us(ns: int) -> float:

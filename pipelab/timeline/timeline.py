@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from ..ir import Action
 from .dependencies import Dependencies, Gap
 from .metrics import Metrics
 from .span import COMM, COMPUTE, Span
+from .units import converted, ratio, unit_named
 
 Source = Literal["simulated", "measured", "paced"]
 #: What a timeline says besides its spans.
@@ -37,7 +38,7 @@ class Timeline(Metrics):
     source : "simulated", "measured" or "paced"
         Paced is measured, with each action held to a prescribed duration.
     unit : str
-        "" for the simulation's abstract units, else "ms".
+        "" for the simulation's abstract units, else that of the costs; "ms" if it was measured.
     free_at : "W" or "I"
         The backward at whose end an activation is freed: W (and B), or I (and B).
     note : str
@@ -114,6 +115,19 @@ class Timeline(Metrics):
         return self.attributes == other.attributes and sorted(self.spans) == sorted(other.spans)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def in_unit(self, unit: str) -> Timeline:
+        """The same times in another unit: "s", "ms", "us" or "ns". ValueError for a timeline in abstract units.
+
+        Examples
+        --------
+        >>> from pipelab import Costs, gpipe, simulate
+        >>> simulate(gpipe(2, 2), Costs(1, 1, 1, unit="s")).in_unit("ms").makespan
+        9000
+        """
+        factor, unit = ratio(self.unit, unit_named(unit)), unit_named(unit)
+        start, end = (np.array(converted(tuple(times.tolist()), *factor)) for times in (self.start, self.end))
+        return replace(self, start=start, end=end, unit=unit, journeys=converted(self.journeys, *factor))
 
     def whole_actions(self) -> Timeline:
         """The same with one span for each action, from the start of its first segment to the end of its last.

@@ -158,6 +158,13 @@ def test_1f1b_keeps_fewer_bytes_than_gpipe() -> None:
         assert kept["1f1b"].peak_activation_bytes[rank] == min(ranks - rank, microbatches) * one
 
 
+def test_pace_is_held_in_its_own_unit() -> None:
+    """A hundredth of a second is 10 ms: it was once taken for a hundredth of a ms."""
+    result = run(naive(2, 2), linears(2), vectors(4), loss=mse, pace=Costs(0.01, 0.01, 0.01, unit="s"))
+    assert (result.simulated.makespan, result.simulated.unit) == (120, "ms")
+    assert 120 <= result.makespan_ms < 150
+
+
 def test_a_paced_run_takes_as_long_as_prescribed() -> None:
     costs = Costs(forward=30, backward_input=20, backward_weight=10)
     result = run(gpipe(2, 3), linears(2), vectors(6), loss=mse, pace=costs, steps=8)

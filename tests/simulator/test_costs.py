@@ -1,6 +1,6 @@
 """Costs: what is refused, what B and a pair cost, how long a message travels, and what a timeline teaches."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from fractions import Fraction
 from math import inf, nan
 
@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from pipelab import Action, Costs, simulate
 from pipelab.schedules import gpipe, naive
+from pipelab.timeline.units import NANOSECONDS
 
 from . import reference
 
@@ -184,6 +185,36 @@ def test_communicates(name):
     assert Costs(**{name: [0, Fraction(1, 9)]}).communicates
     assert not Costs(**{name: [0, 0]}).communicates
     assert not Costs(overlapped=1, latency=1).communicates
+
+
+# -- units of time -----------------------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_a_unit_is_changed_exactly(data):
+    """And back it is what it was; a message takes as long as before."""
+    costs = replace(data.draw(reference.random_costs(3)), unit=data.draw(st.sampled_from([*NANOSECONDS])))
+    unit = data.draw(st.sampled_from([*NANOSECONDS]))
+    changed, larger = costs.in_unit(unit), Fraction(NANOSECONDS[costs.unit], NANOSECONDS[unit])
+    assert changed.in_unit(costs.unit) == costs
+    for stage in range(3):
+        assert changed.duration("B", stage) == costs.duration("B", stage) * larger
+        assert changed.pair(stage, "I", stage) == costs.pair(stage, "I", stage) * larger
+    assert float(changed.message(0)) == pytest.approx(float(costs.message(0) * larger))
+    timelines = simulate(gpipe(3, 2), costs), simulate(gpipe(3, 2), changed)
+    assert timelines[0].in_unit(unit).makespan == pytest.approx(timelines[1].makespan)
+
+
+def test_without_a_unit_they_are_ms_where_time_is_real():
+    assert Costs(2, 2, 2).in_unit("us") == Costs(2, 2, 2, unit="ms").in_unit("µs") == Costs(2000, 2000, 2000, unit="us")
+
+
+def test_an_unknown_unit_can_be_simulated_only():
+    assert simulate(gpipe(2, 2), Costs(unit="cycles")).unit == "cycles"
+    with pytest.raises(ValueError, match="'cycles' is no known unit of time; there are s, ms, us, ns"):
+        Costs(unit="cycles").in_unit("ms")
+    with pytest.raises(ValueError, match="'' is no known unit of time"):
+        simulate(gpipe(2, 2)).in_unit("ms")
 
 
 # -- the same model in shorter stages ----------------------------------------------------------------------------------

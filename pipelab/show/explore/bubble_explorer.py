@@ -21,7 +21,16 @@ from ...timeline import Timeline
 from ..backends.picture import Picture
 from ..backends.svg import Geometry
 from ..figures import number
-from ..plots.bubble_plots import Term, bubble_terms, each_gap, middle_rank, plot_bubble, stage_costs, with_middle
+from ..plots.bubble_plots import (
+    Term,
+    bubble_terms,
+    costs_of,
+    each_gap,
+    middle_rank,
+    plot_bubble,
+    stage_costs,
+    with_middle,
+)
 from ..plots.timeline_plots import caption
 from .base import html
 from .controls import Controls, with_costs
@@ -122,7 +131,7 @@ def bubble_table(timeline: Timeline, costs: Costs, terms: Iterable[Term]) -> Tab
 
     ValueError where there is no closed form: F&B shorter than F or B.
     """
-    middle, (f, i, w, pair) = middle_rank(timeline), stage_costs(costs)
+    middle, (f, i, w, pair) = middle_rank(timeline), stage_costs(costs_of(timeline, costs))
     microbatches = 1 + max(part.microbatch for action in timeline.actions for part in action.computes)
     closed = theory(
         timeline.name, timeline.num_ranks, microbatches, f, backward_input=i, backward_weight=w, overlapped=pair

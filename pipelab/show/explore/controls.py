@@ -100,21 +100,21 @@ class Controls:
         """The schedule of that name at the sliders' sizes; ValueError where they don't suit it."""
         return self.builders[name](self.value("ranks"), self.value("microbatches"), self.value("chunks"))
 
-    def costs(self, schedule: Schedule, unit: float = 1) -> Costs:
-        """The sliders' costs, in units of that size, for the stages of this schedule."""
+    def costs(self, schedule: Schedule, times: float = 1, unit: str = "") -> Costs:
+        """The sliders' costs, times as many of a unit, for the stages of this schedule."""
         chunks = schedule.num_stages // schedule.num_ranks
-        return self.model_costs(unit, whole=chunks == 1).cut(chunks)
+        return self.model_costs(times, unit, whole=chunks == 1).cut(chunks)
 
-    def model_costs(self, unit: float = 1, whole: bool = True) -> Costs:
+    def model_costs(self, times: float = 1, unit: str = "", whole: bool = True) -> Costs:
         """The same for a P-th of the model; whole: with whole numbers where they are, which stay exact.
 
         Whole numbers that are cut become Fractions, and those would make the sliders slow.
         """
         costs: dict[str, Any] = {}
         for name in (name for name in COSTS if name in self.sliders):
-            value = round(self.value(name) * unit, 6)  # ten steps of 0.1 must be 1
+            value = round(self.value(name) * times, 6)  # ten steps of 0.1 must be 1
             costs[name] = int(value) if whole and value == int(value) else value
-        return Costs(**costs)
+        return Costs(**costs, unit=unit)
 
     @property
     def settings(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -194,14 +193,16 @@ class ScheduleExplorer(Explorer):
         if fresh:
             # The prediction in the run's unit, in place of the one in the sliders'.
             columns = {"predicted": run.simulated, run.timeline.source: run.timeline}
-            if (name := self.controls.compared) and self.compared and self.compared.name != run.timeline.name:
-                columns[self.compared.name] = self._at_pace(name) if run.paced else self.compared
+            # What another schedule would take is known of a paced run only.
+            other = self.compared if run.paced else None
+            if (name := self.controls.compared) and other is not None and other.name != run.timeline.name:
+                columns[other.name] = self._at_pace(name)
         self.table.value = _figures(columns, fresh) if columns else ""
 
     def _at_pace(self, name: str) -> Timeline:
         """A schedule as a paced run of it is predicted, in ms."""
         schedule = self.controls.schedule(name)
-        return simulate(schedule, replace(self.controls.costs(schedule, self.pace.value), unit="ms"))
+        return simulate(schedule, self.controls.costs(schedule, self.pace.value, "ms"))
 
     def _pointed(self, change: Any = None) -> None:
         """Move the cursor, and say what the ranks are doing there."""
@@ -232,7 +233,7 @@ class ScheduleExplorer(Explorer):
         from ...runtime import run
 
         schedule = self.schedule
-        pace = self.controls.costs(schedule, self.pace.value) if self.paced.value else None
+        pace = self.controls.costs(schedule, self.pace.value, "ms") if self.paced.value else None
         return partial(run, schedule, pace=pace, steps=self.steps)
 
     def still(self) -> Picture | None:

@@ -59,7 +59,7 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
     timeline : Timeline
         Simulated or measured.
     costs : Costs
-        In its unit of time, equal for all stages.
+        Equal for all stages, and in any unit of time if the timeline is in one; without a unit they are in ms then.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
     Raises
     ------
     ValueError
-        For another schedule, and for costs per stage.
+        For another schedule, for costs per stage, and for costs in ms, say, of a timeline in abstract units.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
     >>> [(term.letter, term.value, term.idle) for term in bubble_terms(simulate(dualpipe(8, 20), costs), costs)]
     [('a', 30, 30), ('b', 0, 0), ('c', 6, 6), ('d', 0, 0)]
     """
-    middle, f, i, w, pair = middle_rank(timeline), *stage_costs(costs)
+    middle, f, i, w, pair = middle_rank(timeline), *stage_costs(costs_of(timeline, costs))
     k = middle  # as many ranks lie before it
     values = (k * f, max(0, k * (i - f) - f), k * (pair - i - w), k * max(0, i - w))
     program = timeline.dependencies.programs[middle]
@@ -102,6 +102,16 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
         Term(letter, formula, meaning, colour, value, tuple(gaps[letter]))
         for (letter, (formula, colour, meaning)), value in zip(_LETTERS.items(), values, strict=True)
     )
+
+
+def costs_of(timeline: Timeline, costs: Costs) -> Costs:
+    """The costs in the timeline's unit of time."""
+    if costs.unit == timeline.unit:
+        return costs
+    if not timeline.unit:
+        way = "give those that it was simulated with, which have no unit either"
+        raise ValueError(f"the timeline is in abstract units, and the costs are in {costs.unit}: {way}")
+    return costs.in_unit(timeline.unit)
 
 
 def middle_rank(timeline: Timeline) -> int:

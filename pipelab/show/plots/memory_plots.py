@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from ...timeline import Timeline
 from ..backends.drawing import draw_rows
 from ..backends.picture import INCHES, Picture, heading
-from ..figures import number
+from ..figures import in_one_unit, number
 from ..palette import INK, STYLES
 from ..scene.chart import BAR
 from .timeline_plots import require_timeline
@@ -44,7 +44,7 @@ def plot_memory(*sources: Timeline | Run, title: str | None = None, width: float
     Raises
     ------
     ValueError
-        For no source, and for counts and bytes, which one scale can't show.
+        For no source, for counts and bytes, which one scale can't show, and for abstract units beside others.
 
     Examples
     --------
@@ -55,7 +55,8 @@ def plot_memory(*sources: Timeline | Run, title: str | None = None, width: float
     """
     if not sources:
         raise ValueError("plot_memory needs at least one timeline or run")
-    held = [_held(source) for source in sources]
+    alike = iter(in_one_unit("one time axis", *(source for source in sources if isinstance(source, Timeline))))
+    held = [_held(next(alike) if isinstance(source, Timeline) else source) for source in sources]
     if len(units := {each.unit for each in held}) > 1:
         raise ValueError(f"one scale can't show {' and '.join(sorted(units))}: take timelines of one unit, or runs")
     every = [curve for each in held for curve in each.curves]

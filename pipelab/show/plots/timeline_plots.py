@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...timeline import Timeline
 from ..backends.drawing import charts_picture
 from ..backends.picture import INCHES, UNITS, Picture, panel_width
-from ..figures import number, origin, percent
+from ..figures import in_one_unit, number, origin, percent
 from ..scene.timeline_scene import kinds, timeline_chart, tints_mean
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def compare(predicted: Timeline | Run, measured: Timeline | None = None, *, widt
     Raises
     ------
     ValueError
-        For two units of time, as of a simulation in abstract units and a measured timeline in ms: compare with
-        ``run.simulated``, which is in ms.
+        For a simulation in abstract units and a measured timeline in ms: compare with ``run.simulated``, which is in
+        ms, or simulate with costs that name their unit. Of two units of time, both become the lower one's.
 
     Examples
     --------
@@ -73,9 +73,7 @@ def compare(predicted: Timeline | Run, measured: Timeline | None = None, *, widt
     if measured is None:
         raise ValueError("compare needs two timelines, or one run")
     require_timeline(measured)
-    if predicted.unit != measured.unit:
-        units = [timeline.unit or "abstract units" for timeline in (predicted, measured)]
-        raise ValueError(f"one time axis can't show {units[0]} and {units[1]}; of a run, compare its .simulated (ms)")
+    predicted, measured = in_one_unit("one time axis", predicted, measured)
     change = _span(measured) / _span(predicted) - 1
     return _draw(width, [(predicted, caption(predicted)), (measured, f"{caption(measured)} ({100 * change:+.1f} %)")])
 

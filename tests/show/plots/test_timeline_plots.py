@@ -10,7 +10,7 @@ from matplotlib.collections import PolyCollection
 from pipelab import Costs, Timeline, compare, plot, simulate
 from pipelab.ir import Action
 from pipelab.schedules import gpipe, interleaved_1f1b, naive, one_f_one_b
-from pipelab.show import plot_memory
+from pipelab.show import figures_table, plot_memory
 from pipelab.show.palette import STYLES
 from pipelab.timeline import Span
 
@@ -72,6 +72,17 @@ def test_compare_refuses_two_units():
         compare(timeline)
 
 
+def test_two_units_of_time_are_drawn_in_one():
+    one, other = (simulate(gpipe(2, 2), Costs(c, c, c, unit=unit)) for c, unit in ((10_000, "us"), (10, "ms")))
+    pictures = compare(one, other), plot_memory(one, other)
+    for upper, lower in (picture.panels for picture in pictures):
+        assert upper.get_xlim() == lower.get_xlim()
+    assert pictures[0].panels[0].get_xlim() == (0, 90)
+    assert [row[1:] for row in figures_table({"one": one, "other": other})][0] == ("90 ms", "90 ms")
+    with pytest.raises(ValueError, match='one table can\'t show abstract units and ms: .*unit="ms"'):
+        figures_table({"one": simulate(gpipe(2, 2)), "other": other})
+
+
 def test_memory_shows_every_ranks_peak():
     (axes,) = plot_memory(simulate(one_f_one_b(4, 8))).panels
     assert [text.get_text() for text in axes.texts] == ["4", "3", "2", "1"]
@@ -95,7 +106,7 @@ def test_memory_of_two_is_drawn_on_one_scale():
 def test_memory_of_different_units_is_refused():
     timeline = simulate(gpipe(2, 2))
     measured = Timeline.from_spans(timeline.spans, "gpipe", source="measured", unit="ms")
-    with pytest.raises(ValueError, match="one scale can't show activations over abstract units and activations over m"):
+    with pytest.raises(ValueError, match="one time axis can't show abstract units and ms"):
         plot_memory(timeline, measured)
     with pytest.raises(ValueError, match="at least one"):
         plot_memory()
