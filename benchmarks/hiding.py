@@ -29,12 +29,12 @@ COLUMNS = 2
 def costs_of(ratio: float, compute: float) -> Costs:
     """F, I and W alike; as in DeepSeek's profile, a forward exchanges as much as a backward."""
     exchange = ratio * 3 * compute / 2
-    return Costs(compute, compute, compute, forward_comm=exchange, backward_input_comm=exchange)
+    return Costs(compute, compute, compute, forward_comm=exchange, backward_input_comm=exchange, unit="ms")
 
 
 def pair(ratio: float, repeats: int) -> Row:
     """One stage's forward and backward."""
-    found = hide(costs_of(ratio, COMPUTE), layers=LAYERS, repeats=repeats)
+    found = hide(pace=costs_of(ratio, COMPUTE), layers=LAYERS, repeats=repeats)
     assert found.simulated is not None
     return {
         "comm / compute": ratio,

@@ -1,4 +1,7 @@
-"""Hiding: one forward and one backward of a stage with experts, whose all-to-alls are hidden, or not."""
+"""Hiding: one forward and one backward of a stage with experts, whose all-to-alls are hidden, or not.
+
+The pair is run in an order of your choice, `pipelab.ir.SegmentOrder`, and in exactly that.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..ir import Action, at_least
+from ..amounts import at_least
+from ..ir import Action, SegmentOrder
+from ..ir.pair_program import pair_program
+from ..ir.segments import LAST
 from ..ranks.pool import Ranks
 from ..simulator import Costs
-from ..simulator.pair_timing import PairTimes, SegmentCosts, pair_times
+from ..simulator.pair_timing import Order, PairTimes, SegmentCosts, pair_times
 from ..table import ShownAsTable, Table
-from ..timeline import Intervals, Span, Timeline
+from ..timeline import COMM, COMPUTE, Intervals, Span, Timeline
 
 if TYPE_CHECKING:
     import threading
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from ..ranks.worker import RankContext
 
 #: The action that a segment belongs to, by its direction. A backward has parts for the input and for the weights.
-PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0)}
+PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0), "BW": Action("B", 0, 0)}
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,11 @@ class Hiding(ShownAsTable):
     Examples
     --------
     >>> found = hide(layers=1, repeats=1)
-    >>> found.gradients_equal, 0 <= found.hidden_share <= 1
-    (True, True)
+    >>> found.gradients_equal, found.in_order, 0 <= found.hidden_share <= 1
+    (True, True, True)
     """
 
+    order: SegmentOrder  #: of the overlapped pair
     forward: float  #: alone
     backward: float  #: alone
     blocking: float  #: both, one after the other, each exchange waited for at once
@@ -46,6 +53,7 @@ class Hiding(ShownAsTable):
     communication: float  #: the same of the other stream
     exposed: float  #: of this communication, what no computation hides
     gradients_equal: bool  #: are outputs and gradients of the overlapped pair bit by bit those of the blocking one?
+    in_order: bool  #: did each stream of every rank do its segments in exactly this order?
     segments: tuple[tuple[str, str, str, float, float], ...]  #: on rank 0: (stream, name, direction, start, end)
     timelines: tuple[Timeline, Timeline]  #: of the blocking and of the overlapped pair, segment by segment
     simulated: PairTimes | None = None  #: what the simulator makes of the same costs
@@ -59,6 +67,14 @@ class Hiding(ShownAsTable):
     def over_ideal(self) -> float:
         """The overlapped pair's time / the larger of compute and communication."""
         return self.overlapped / max(self.compute, self.communication)
+
+    @property
+    def panels(self) -> dict[str, tuple[tuple[str, str, str, Any, Any], ...]]:
+        """The overlapped pair as `plot_segments` takes it: the prediction, and below it the measurement."""
+        name, measured = self.order.name, self.timelines[1]
+        how = f"{measured.source}, {measured.note}" if measured.note else measured.source
+        predicted = {} if self.simulated is None else {f"{name} · simulated": self.simulated.segments}
+        return {**predicted, f"{name} · rank 0 · {how}": self.segments}
 
     @property
     def table(self) -> Table[tuple[Any, ...]]:
@@ -76,21 +92,21 @@ class Hiding(ShownAsTable):
             rows = [(*row, simulated) for row, simulated in zip(rows, times, strict=True)]
         columns = ("ms", "measured", "simulated")[: len(rows[0])]
         same = "equal" if self.gradients_equal else "DIFFERENT"
-        note = f"hidden: {self.hidden_share:.0%} of communication; outputs and gradients of both pairs: {same}"
-        return Table(rows, columns, formats=dict.fromkeys(columns[1:], ".1f"), notes=[note])
+        hidden = f"hidden: {self.hidden_share:.0%} of communication; outputs and gradients of both pairs: {same}"
+        notes = [hidden] if self.in_order else [hidden, f"NOT RUN in the order {self.order.name}: {self.order}"]
+        return Table(rows, columns, formats=dict.fromkeys(columns[1:], ".1f"), notes=notes)
 
 
 def hide(
-    costs: Costs | None = None,
+    order: Order = "deepseek",
     *,
+    pace: Costs | None = None,
     ranks: int = 2,
     layers: int = 4,
     width: int = 16,
     tokens: int = 32,
     experts: int = 4,
     top_k: int = 2,
-    latency_ms: float = 0.0,
-    bandwidth: float | None = None,
     repeats: int = 5,
     seed: int = 0,
     progress: Callable[[list[RankState]], None] | None = None,
@@ -100,39 +116,53 @@ def hide(
 
     Parameters
     ----------
-    costs : Costs, optional
-        In ms, of the whole stage. Each segment does its real work and is then held to an equal share of them, and each
-        exchange to a share of forward_comm or backward_input_comm. Default: nothing is held.
+    order : SegmentOrder, str, or sequence of str
+        Of the pair's segments: "deepseek", "megatron", or a list such as ``["combine(B)", "attention(F)", …]``.
+    pace : Costs, optional
+        Of the whole stage. Each segment does its real work and is then held to an equal share of them, and each
+        exchange to a share of forward_comm or backward_input_comm; where that is 0, an exchange takes latency + bytes /
+        bandwidth. Where no computation has a cost, none is held. Default: nothing is held.
     ranks, layers : int
         Over how many ranks the experts are spread, and the number of blocks in the stage.
     width, tokens : int
         Width of the residual stream, a multiple of 4, and tokens per rank.
     experts, top_k : int
         Experts in each block, and how many a token gets.
-    latency_ms, bandwidth : float, optional
-        Without costs: the emulated link of every exchange, in ms, and in bytes per ms.
     repeats, seed : int
         Repetitions, after one to warm up; and the seed of weights and tokens.
     progress, cancel : optional
         As in :meth:`pipelab.ranks.Ranks.run`.
 
+    Raises
+    ------
+    ValueError
+        For an order that can't be done, with every reason.
+
     Examples
     --------
-    >>> hide(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), layers=1, repeats=1).blocking >= 48
+    >>> costs = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12, unit="ms")
+    >>> hide("megatron", pace=costs, layers=1, repeats=1).blocking >= 48
     True
     """
-    if costs is not None:
-        costs.require_stages(1)
-    for name, number in {"layers": layers, "tokens": tokens, "repeats": repeats}.items():
-        at_least(1, number, name)
+    if isinstance(order, Costs):
+        raise ValueError("what comes first is the order of segments; costs are the pace: hide(pace=Costs(…))")
+    order = SegmentOrder.of(order)
+    given = {"ranks": ranks, "layers": layers, "width": width, "tokens": tokens, "repeats": repeats}
+    ranks, layers, width, tokens, repeats = (at_least(1, number, name) for name, number in given.items())
+    seed, exchanges = at_least(0, seed, "seed"), 2 * layers
+    pair_program(order, exchanges, exchanges)  # which says why not
+    link, held = (0.0, None), None
+    if pace is not None:
+        pace.require_stages(1)
+        link = pace.latency / 1000, None if pace.bandwidth is None else 1000 * pace.bandwidth
+        held = pace if pace.communicates or any(pace.duration(kind, 0) for kind in "FIW") else None
     block = {"width": width, "heads": 4, "hidden": 4 * width, "shared_hidden": width}
     block |= {"num_experts": experts, "top_k": top_k}
-    link = (latency_ms / 1000, None if bandwidth is None else bandwidth * 1000)
     pool = Ranks(ranks, preload=("pipelab.moe.layer", "pipelab.overlap.interleave"))
-    given = (costs, layers, tokens, block, link, repeats, seed)
-    reports = pool.run(_on_this_rank, *given, timeout=300, progress=progress, cancel=cancel)
-    emulated = "emulated link" if costs is not None or latency_ms or bandwidth else ""
-    return _collect(reports, None if costs is None else pair_times(costs, 2 * layers), emulated)
+    job = (order, held, layers, tokens, block, link, repeats, seed)
+    reports = pool.run(_on_this_rank, *job, timeout=300, progress=progress, cancel=cancel)
+    simulated = None if held is None else pair_times(held, exchanges, order=order)
+    return _collect(order, layers, reports, simulated, "emulated link" if held or any(link) else "")
 
 
 _Report = dict[str, list[tuple[float, float, "list[SegmentSpan]"]]]
@@ -140,6 +170,7 @@ _Report = dict[str, list[tuple[float, float, "list[SegmentSpan]"]]]
 
 def _on_this_rank(
     ctx: RankContext,
+    order: SegmentOrder,
     costs: Costs | None,
     layers: int,
     tokens: int,
@@ -153,7 +184,7 @@ def _on_this_rank(
     import torch.distributed as dist
 
     from ..overlap.expert_group import ExpertGroup
-    from ..overlap.interleave import SegmentedPass, take_turns
+    from ..overlap.interleave import SegmentedPass, run_segments
     from ..overlap.pace import sharpen_sleep
     from ..overlap.segmented import SegmentedSequence
     from ..overlap.streams import Link, Streams
@@ -172,19 +203,22 @@ def _on_this_rank(
         ctx.at(kind)
         streams = Streams(Link(*link) if any(link) else None, blocking=kind != "overlapped")
         stage.zero_grad()
-        turns = []
+        forward = backward = None
         if kind != "forward":
             backward = SegmentedPass(stage, Streams())
-            take_turns(backward.forward(first))  # which the backward needs, untimed
+            backward.forward(first)  # which the backward needs, untimed
             backward.streams, backward.seconds = streams, seconds
-            turns.append(backward.backward(gradient))
+            backward.begin_backward(gradient)
         if kind != "backward":
-            turns.append(SegmentedPass(stage, streams, seconds=seconds).forward(second))
+            forward = SegmentedPass(stage, streams, seconds=seconds)
+            forward.begin(second)
         dist.barrier()
         begin = streams.clock = time.monotonic()
-        results = take_turns(*turns)
+        run_segments(order, forward=forward, backward=backward)
         report.setdefault(kind, []).append((begin, time.monotonic(), streams.spans))
-        found[kind] = [*results, *(p.grad.clone() for p in stage.parameters() if p.grad is not None)]
+        results = [forward.output if forward else None, backward.gradient if backward else None]
+        results += [p.grad.clone() for p in stage.parameters() if p.grad is not None]
+        found[kind] = [each for each in results if each is not None]
 
     for number in range(repeats + 1):
         for kind in ("forward", "backward", "blocking", "overlapped"):
@@ -194,7 +228,9 @@ def _on_this_rank(
     return report, all(map(torch.equal, found["blocking"], found["overlapped"]))
 
 
-def _collect(reports: Sequence[tuple[_Report, bool]], simulated: PairTimes | None, note: str) -> Hiding:
+def _collect(
+    order: SegmentOrder, layers: int, reports: Sequence[tuple[_Report, bool]], simulated: PairTimes | None, note: str
+) -> Hiding:
     source: Literal["paced", "measured"] = "measured" if simulated is None else "paced"
     took: dict[str, float] = {}
     timelines: dict[str, Timeline] = {}
@@ -213,7 +249,9 @@ def _collect(reports: Sequence[tuple[_Report, bool]], simulated: PairTimes | Non
         timelines[kind] = Timeline.from_spans(spans, kind, len(reports), source=source, unit="ms", note=note)
     overlapped = timelines["overlapped"]
     compute, communication = (_busiest(overlapped, stream) for stream in ("compute", "comm"))
+    pairs = (spans for report, _ in reports for _, _, spans in report["overlapped"])
     return Hiding(
+        order=order,
         forward=took["forward"],
         backward=took["backward"],
         blocking=took["blocking"],
@@ -222,10 +260,21 @@ def _collect(reports: Sequence[tuple[_Report, bool]], simulated: PairTimes | Non
         communication=communication,
         exposed=max(map(float, overlapped.exposed_communication)),
         gradients_equal=all(equal for _, equal in reports),
+        in_order=all(_in_order(spans, order, layers) for spans in pairs),
         segments=tuple(each[1:] for each in placed if each[0] == 0),  # of the last kind, the overlapped pair
         timelines=(timelines["blocking"], overlapped),
         simulated=simulated,
     )
+
+
+def _in_order(spans: Sequence[SegmentSpan], order: SegmentOrder, layers: int) -> bool:
+    """Did the two streams do what the order says? Spans come as each stream has done them."""
+    program = pair_program(order, 2 * layers, 2 * layers)
+    for stream, said in ((COMPUTE, program.computations), (COMM, program.exchanges)):
+        asked = [(each.name, each.direction) for each in said if each.name != LAST]
+        if asked != [(span.name, span.direction) for span in spans if span.stream == stream and span.name != LAST]:
+            return False
+    return True
 
 
 def _busiest(timeline: Timeline, stream: str) -> float:

@@ -1,38 +1,38 @@
-"""A forward and a backward take turns, so that each computes while the other's rows travel.
+"""A forward and a backward of segmented modules on one rank: each computes while the other's rows travel.
 
-Both are coroutines. A forward runs its module's segments and pauses (``yield``) whenever it has let rows go:
+A pass through a module goes from segment to segment, a computation and an exchange in turn:
 
-    attention · dispatch >> · pause · experts · combine >> · pause · sum
+    attention · dispatch >> · experts · combine >> · sum
 
-A backward goes through them in reverse. What it owes the weights it does after letting go, while the rows travel:
+A backward goes through them in reverse. What it owes the weights it may do at any time after what it owes the input:
 
-    sum · combine >> · pause · experts · dispatch >> · experts' weights · pause · attention · attention's weights
+    sum · combine >> · experts, experts' weights · dispatch >> · attention, attention's weights
 
-`take_turns`, with the backward first, then gives for each layer the order of DeepSeek's profile: on the compute stream
-attention(F) experts(B) experts(W) experts(F) attention(B) attention(W), on the comm stream combine(B) dispatch(F)
-dispatch(B) combine(F).
+In which order the two of a pair do theirs is data, a :class:`pipelab.ir.SegmentOrder`, and `run_segments` does exactly
+that. The simulator times a pair by the same program, played by the same function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from ..autograd.graph import walk
 from ..autograd.saved_tensors import ActivationBytes
-from ..autograd.split_backward import SplitBackward
-from ..simulator.pair_timing import SegmentCosts, Turns, take_turns
+from ..ir.pair_program import TwoStreams, pair_program, play
+from ..ir.segments import LAST, ORDERS, Segment, SegmentOrder
+from ..simulator.pair_timing import SegmentCosts
+from .segment_graph import SegmentGraph
 from .segmented import Exchange, Segmented, Segments
-from .streams import Streams
+from .streams import Flight, Streams
 
-LAST = "sum"  # what the segment after the last exchange is called
 
-__all__ = ["SegmentedPass", "Turns", "take_turns"]
+class Pass(TwoStreams, Protocol):
+    """A forward or a backward through a stage, segment by segment."""
+
+    exchanges: int
 
 
 class SegmentedPass:
@@ -52,6 +52,10 @@ class SegmentedPass:
 
     Attributes
     ----------
+    output : Tensor
+        Of the forward, without its graph.
+    gradient : Tensor or None
+        Of the input, once the backward is over; None if it needs none.
     early : dict of Tensor to str
         Parameter -> why its gradient is not left for the weights' part; see `SplitBackward`.
 
@@ -61,11 +65,14 @@ class SegmentedPass:
     >>> from pipelab.overlap.segmented import SegmentedSequence
     >>> layer, x = SegmentedSequence(nn.Linear(3, 2)), torch.ones(1, 3)
     >>> there_and_back = SegmentedPass(layer, Streams())
-    >>> [y] = take_turns(there_and_back.forward(x))
-    >>> [dx] = take_turns(there_and_back.backward(torch.ones(1, 2)))
-    >>> y.shape, dx.shape, layer.layers[0].weight.grad.shape
-    (torch.Size([1, 2]), torch.Size([1, 3]), torch.Size([2, 3]))
+    >>> there_and_back.forward(x).shape, there_and_back.backward(torch.ones(1, 2)).shape
+    (torch.Size([1, 2]), torch.Size([1, 3]))
+    >>> layer.layers[0].weight.grad.shape
+    torch.Size([2, 3])
     """
+
+    output: Tensor
+    gradient: Tensor | None
 
     def __init__(
         self,
@@ -76,176 +83,182 @@ class SegmentedPass:
         counter: ActivationBytes | None = None,
     ) -> None:
         self.module, self.streams, self.training, self.seconds = module, streams, training, seconds
-        self.counter = counter
-        self.segments: list[_Segment] = []
-        self.owed: list[_Segment] = []  # whose weights' gradients are still to be computed
+        self.counter, self.exchanges = counter, module.exchanges
+        self.segments: list[SegmentGraph] = []
+        self.owed: dict[Segment, SegmentGraph] = {}  # whose weights' gradients are still to be computed
         self.early: dict[Tensor, str] = {}
+        self.flight: Flight | None = None
 
-    def forward(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> Turns[Tensor]:
-        """The output, without its graph. finish: also done to it, as part of the last segment, such as the loss."""
-        segments: Segments | None = None
+    def begin(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Let a forward begin with its input. finish: also done to the output, as part of the last segment."""
+        self.came: tuple[Tensor, ...] = (x,)
+        self.finish = finish
+        self.generator: Segments | None = None
 
-        def go_on(inputs: tuple[Tensor, ...]) -> Exchange | Tensor:
-            nonlocal segments
-            try:
-                if segments is None:
-                    segments = self.module.segments(*inputs)
-                    return next(segments)
-                return segments.send(inputs)
-            except StopIteration as end:
-                return finish(end.value) if finish else end.value
+    def begin_backward(self, gradient: Tensor | None) -> None:
+        """Let a backward begin with the output's gradient; None for a loss, which is one number."""
+        self.gradients: tuple[Tensor | None, ...] = (gradient,)
 
-        came: tuple[Tensor, ...] = (x,)
-        while True:
-            segment = _Segment(came, self.training, self.counter)
-            seconds = self._seconds("forward", last=0 < self.module.exchanges == len(self.segments))
-            made = self.streams.compute("F", lambda s=segment: s.run(go_on), _ended, seconds)  # type: ignore[misc]
-            self._require(segment, made)
-            self.segments.append(segment)
-            if isinstance(made, Tensor):
-                return made.detach()
-            flight = self.streams.start(made, "F", self._seconds("forward_exchange"))
-            carried, made = made.carry, None
-            yield
-            came = (flight.wait(), *carried)
+    def forward(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """All of a forward, by itself."""
+        self.begin(x, finish)
+        run_segments(forward=self)
+        return self.output
 
-    def backward(self, gradient: Tensor | None, weights: bool = True) -> Turns[Tensor | None]:
-        """The input's gradient; None if it needs none. gradient: the output's; None for a loss, which is one number.
-
-        weights   False: leave the weights' gradients to `weight_gradients`
-        """
-        gradients: tuple[Tensor | None, ...] = (gradient,)
-        while True:
-            segment = self.segments.pop()
-            last = segment.exchange is None and bool(self.segments)
-            seconds = self._seconds("backward_input", last)
-            work = partial(segment.input_gradients, gradients)
-            gradients = self.streams.compute("B", work, segment.name, seconds)
-            self.early |= segment.split.early
-            segment.weight_seconds = self._seconds("backward_weight", last)
-            self.owed.append(segment)
-            flight = None
-            if self.segments:
-                arrived = self.segments[-1].exchange
-                assert arrived is not None
-                flight = self.streams.start(arrived.twin(gradients[0]), "B", self._seconds("backward_exchange"))
-            if weights:
-                self.weight_gradients()
-            if flight is None:
-                return gradients[0]
-            yield
-            gradients = (flight.wait(), *gradients[1:])
+    def backward(self, gradient: Tensor | None, *, weights: bool = True) -> Tensor | None:
+        """All of a backward, by itself. weights: False leaves their gradients to `weight_gradients`."""
+        self.begin_backward(gradient)
+        run_segments(backward=self, weights=weights)
+        return self.gradient
 
     def weight_gradients(self) -> None:
         """Add to the parameters' gradients what is still owed to them."""
-        for segment in self.owed:
-            self.streams.compute("W", segment.split.weight_gradients, segment.name, segment.weight_seconds)
-        self.owed.clear()
+        for segment in [*self.owed]:
+            self.compute(segment)
 
-    def _seconds(self, what: str, last: bool = False) -> float | None:
-        return None if self.seconds is None else 0.0 if last else getattr(self.seconds, what)
+    # -- segment by segment: see pipelab.ir.pair_program.TwoStreams --------------------------------------------------
 
-    def _require(self, segment: _Segment, made: Exchange | Tensor) -> None:
-        """ValueError for segments that don't do what they declare. Looked at once for each module."""
-        if self.module.checked:
-            return
-        segment.require_separate(type(self.module).__name__)
-        if isinstance(made, Exchange):
-            made.require_agreement()
+    def compute(self, segment: Segment) -> None:
+        if segment.direction == "F":
+            self._compute_forward(segment)
+        elif segment.direction == "W":
+            owed = self.owed.pop(segment)
+            self.streams.compute("W", owed.split.weight_gradients, owed.name, self._seconds(segment))
         else:
-            if len(self.segments) != self.module.exchanges:
-                raise ValueError(
-                    f"{type(self.module).__name__} declares {self.module.exchanges} exchanges, but its segments yield "
-                    f"{len(self.segments)}: set `exchanges` to this number"
-                )
-            self.module.checked = True
+            self._compute_backward(segment)
+
+    def start(self, segment: Segment) -> None:
+        if segment.direction == "F":
+            exchange, self.carried = self.sending, self.sending.carry
+            del self.sending
+        else:
+            arrived = self.segments[-1].exchange
+            assert arrived is not None
+            exchange, self.gradients = arrived.twin(self.gradients[0]), self.gradients[1:]
+        self.flight = self.streams.start(exchange, segment.direction, self._seconds(segment))
+
+    def arrive(self, segment: Segment) -> None:
+        assert self.flight is not None
+        rows = self.flight.wait()
+        if segment.direction == "F":
+            self.came = (rows, *self.carried)
+        else:
+            self.gradients = (rows, *self.gradients)
+        self.flight = None
+
+    def _compute_forward(self, segment: Segment) -> None:
+        now = SegmentGraph(self.came, self.training, self.counter)
+        del self.came
+        made = self.streams.compute("F", lambda: now.run(self._go_on), _ended, self._seconds(segment))
+        self.segments.append(now)
+        self._require(now, made)
+        if isinstance(made, Exchange):
+            self.sending = made
+        else:
+            self.output = made.detach()
+
+    def _go_on(self, inputs: tuple[Tensor, ...]) -> Exchange | Tensor:
+        """The module's own computation, up to its next exchange."""
+        try:
+            if self.generator is None:
+                self.generator = self.module.segments(*inputs)
+                return next(self.generator)
+            return self.generator.send(inputs)
+        except StopIteration as end:
+            return self.finish(end.value) if self.finish else end.value
+
+    def _compute_backward(self, segment: Segment) -> None:
+        now = self.segments.pop()
+
+        def work(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+            found = now.input_gradients(gradients)
+            if segment.direction == "BW":
+                now.split.weight_gradients()
+            return found
+
+        given, self.gradients = self.gradients, ()
+        self.gradients = self.streams.compute(segment.direction, partial(work, given), now.name, self._seconds(segment))
+        self.early |= now.split.early
+        if segment.direction == "B":
+            self.owed[segment._replace(direction="W")] = now
+        if not self.segments:
+            self.gradient = self.gradients[0]
+
+    def _seconds(self, segment: Segment) -> float | None:
+        return None if self.seconds is None else self.seconds.cost(segment)
+
+    def _require(self, segment: SegmentGraph, made: Exchange | Tensor) -> None:
+        """ValueError for segments that don't do what they declare. What they send is looked at once for each module."""
+        done, name = len(self.segments), type(self.module).__name__
+        if not self.module.checked:
+            segment.require_separate(name)
+            if isinstance(made, Exchange):
+                made.require_agreement()
+        if isinstance(made, Exchange) == (done > self.exchanges):
+            yields = "more" if isinstance(made, Exchange) else str(done - 1)
+            raise ValueError(
+                f"{name} declares {self.exchanges} exchanges, but its segments yield {yields}: set `exchanges` to "
+                "their number"
+            )
+        self.module.checked |= isinstance(made, Tensor)
+
+
+def run_segments(
+    order: SegmentOrder = ORDERS["deepseek"],
+    *,
+    forward: Pass | None = None,
+    backward: Pass | None = None,
+    weights: bool = True,
+) -> None:
+    """Do a forward, a backward, or both as a pair, in this order of their segments. Both have begun.
+
+    Parameters
+    ----------
+    order : SegmentOrder
+        Its names stand for places: a layer is a computation, an exchange, another of each, whatever a module calls
+        them.
+    forward, backward : SegmentedPass, optional
+        Other things that do segments will do, too.
+    weights : bool
+        False: the backward leaves its weights' gradients for later.
+
+    Examples
+    --------
+    >>> from pipelab.overlap.segmented import SegmentedSequence
+    >>> layer, x = SegmentedSequence(torch.nn.Linear(3, 2)), torch.ones(1, 3)
+    >>> before, after = (SegmentedPass(layer, Streams()) for _ in range(2))
+    >>> gradient = before.forward(x)
+    >>> before.begin_backward(gradient)
+    >>> after.begin(x)
+    >>> run_segments(forward=after, backward=before)
+    >>> after.output.shape, before.gradient.shape
+    (torch.Size([1, 2]), torch.Size([1, 3]))
+    """
+    exchanges = [None if each is None else each.exchanges for each in (forward, backward)]
+    play(pair_program(order, *exchanges, weights), _Pair(forward, backward))
+
+
+class _Pair:
+    """Each segment is done by the pass that it belongs to."""
+
+    def __init__(self, forward: Pass | None, backward: Pass | None) -> None:
+        self.passes = {"F": forward, "B": backward, "W": backward, "BW": backward}
+
+    def compute(self, segment: Segment) -> None:
+        self._of(segment).compute(segment)
+
+    def start(self, segment: Segment) -> None:
+        self._of(segment).start(segment)
+
+    def arrive(self, segment: Segment) -> None:
+        self._of(segment).arrive(segment)
+
+    def _of(self, segment: Segment) -> Pass:
+        found = self.passes[segment.direction]
+        assert found is not None  # a program has segments only of passes that are there
+        return found
 
 
 def _ended(made: Exchange | Tensor) -> str:
     """What a segment of a forward is called: as the exchange says that ended it."""
     return made.segment if isinstance(made, Exchange) else LAST
-
-
-class _Segment:
-    """The computation between two pauses, with a graph of its own.
-
-    What comes in passes a gate, which needs a ticket, the only leaf; what goes out passes another, as one number. So it
-    has one input and one output, whatever the number of tensors, as `SplitBackward` wants it.
-    """
-
-    def __init__(self, came: tuple[Tensor, ...], training: bool, counter: ActivationBytes | None) -> None:
-        self.came, self.training = came, training
-        self.split = SplitBackward(counter)
-        self.ticket = torch.zeros((), requires_grad=training)
-        self.into: list[Tensor | None] = [None] * len(came)  # gradients of what came in
-        self.out: list[Tensor | None] = []  # gradients of what went out
-        self.exchange: Exchange | None = None  # that ended it
-        self.weight_seconds: float | None = None
-
-    def name(self, _: Any = None) -> str:
-        return self.exchange.segment if self.exchange else LAST
-
-    def run(self, work: Callable[[tuple[Tensor, ...]], Exchange | Tensor]) -> Exchange | Tensor:
-        """Do the work on what came in."""
-        with torch.set_grad_enabled(self.training), self.split.keeping() if self.training else nullcontext():
-            inputs = _Enter.apply(self.ticket, self.into, *(tensor.detach() for tensor in self.came))
-            made = work(inputs)
-            outputs = (made.tensor, *made.carry) if isinstance(made, Exchange) else (made,)
-            self.needed = [output.requires_grad for output in outputs]
-            self.end = _Leave.apply(self.out, *(output for output in outputs if output.requires_grad))
-        self.gate = next((tensor.grad_fn for tensor in inputs if tensor.grad_fn is not None), None)
-        self.came = ()
-        if isinstance(made, Exchange):
-            self.exchange = made.bare()
-        else:
-            self.one = torch.ones_like(made.detach()) if made.numel() == 1 else None
-        return made
-
-    def input_gradients(self, gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-        """Of what came in, from those of what went out; None where there is none."""
-        if self.exchange is None and gradients[0] is None:
-            gradients = (self.one,)
-        self.out += [gradient for gradient, needed in zip(gradients, self.needed, strict=True) if needed]
-        if self.end.requires_grad and any(gradient is not None for gradient in self.out):
-            self.split.input_gradient(self.end, None, self.ticket)
-        self.end = self.gate = None
-        return tuple(self.into)
-
-    def require_separate(self, who: str) -> None:
-        """ValueError if gradients would flow past the gate, into an earlier segment."""
-        nodes = walk(self.end.grad_fn)[0] if self.end.grad_fn is not None else ()
-        if any(node.name() == f"{_Enter.__name__}Backward" and node is not self.gate for node in nodes):
-            raise ValueError(
-                f"{who}'s segment before {self.exchange.name if self.exchange else 'the end'} uses a tensor of an "
-                "earlier segment, not what the exchange answered: put it into the Exchange's carry"
-            )
-
-
-class _Enter(torch.autograd.Function):
-    """Tensors as they are, with a new graph that begins here. Their gradients are put down in a list."""
-
-    @staticmethod
-    def forward(ctx: Any, ticket: Tensor, into: list, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.into, ctx.ticket = into, ticket.detach()
-        ctx.set_materialize_grads(False)
-        views = tuple(tensor.view_as(tensor) for tensor in tensors)
-        ctx.mark_non_differentiable(*(view for view in views if not view.is_floating_point()))
-        return views
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        ctx.into[:] = gradients
-        return ctx.ticket, None, *(None for _ in gradients)
-
-
-class _Leave(torch.autograd.Function):
-    """One number, 0, that depends on tensors. Their gradients are taken from a list, filled in meanwhile."""
-
-    @staticmethod
-    def forward(ctx: Any, out: list, *tensors: Tensor) -> Tensor:
-        ctx.out = out
-        return torch.zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return None, *ctx.out

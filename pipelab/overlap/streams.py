@@ -73,9 +73,9 @@ class Streams:
         return result
 
     def start(self, exchange: Exchange, direction: str, seconds: float | None = None) -> Flight:
-        """Let rows travel on the comm stream, once those before have come. seconds: in place of the link's."""
+        """Let rows travel on the comm stream, once those before have come. seconds: if any, in place of the link's."""
         ready = time.monotonic() if seconds is None else self.clock
-        if seconds is None and self.link is not None:
+        if not seconds and self.link is not None:
             seconds = self.link.seconds(exchange)
         flight = self.last = Flight(self, exchange, direction, ready, seconds)
         if self.blocking:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -14,8 +14,9 @@ from ..autograd.saved_tensors import ActivationBytes
 from ..autograd.split_backward import SplitBackward
 from ..ir import Action, Schedule
 from ..ir.action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD, OVERLAP, RECV_B, RECV_F, SEND_B, SEND_F
+from ..ir.segments import ORDERS, SegmentOrder
 from ..overlap.expert_group import ExpertGroup
-from ..overlap.interleave import SegmentedPass, Turns, take_turns
+from ..overlap.interleave import SegmentedPass, run_segments
 from ..overlap.pace import Pace
 from ..overlap.segmented import Segmented, outermost
 from ..overlap.streams import Streams
@@ -25,19 +26,12 @@ from .grid import Grid
 from .job import StepRecord
 from .observers import Device, Memory, Observer, Pacing, Times, Whereabouts
 from .p2p import Messages, require_message
+from .plain_pass import PlainPass
 
 if TYPE_CHECKING:
     from ..ranks.worker import RankContext
     from ..simulator import Costs
     from .job import Loss
-
-
-class _Pending(NamedTuple):
-    """What a forward leaves to its backward."""
-
-    received: torch.Tensor
-    output: torch.Tensor
-    split: SplitBackward | SegmentedPass | None  # if the backward comes as I and W, or in segments
 
 
 class Executor:
@@ -62,6 +56,8 @@ class Executor:
         Pipelines side by side, in a `Grid`: this rank does its part for its own column's share.
     overlap : bool
         False: what segmented stages exchange is waited for at once, and so hidden by nothing.
+    order : SegmentOrder
+        Of the segments of each pair, and of each action alone.
     """
 
     def __init__(
@@ -74,9 +70,10 @@ class Executor:
         pace: Costs | None,
         columns: int = 1,
         overlap: bool = True,
+        order: SegmentOrder = ORDERS["deepseek"],
     ) -> None:
         self.ctx, self.schedule, self.modules, self.loss = ctx, schedule, modules, loss
-        self.seed, self.pace = seed, pace
+        self.seed, self.pace, self.order = seed, pace, order
         self.grid = grid = Grid.of(ctx.rank, schedule.num_ranks, columns)
         self.program = schedule.programs[grid.row]
         self.last = schedule.num_stages - 1
@@ -133,8 +130,8 @@ class Executor:
         self.step_number, self.counter, self.record = number, counter, StepRecord()
         self.inputs, *self.targets = (self._shares(whole) for whole in batch)
         self.received: dict[Action, torch.Tensor] = {}
-        self.kept: dict[tuple[int, int], _Pending] = {}
-        self.half_done: dict[tuple[int, int], SplitBackward | SegmentedPass] = {}  # between I and W
+        self.kept: dict[tuple[int, int], SegmentedPass | PlainPass] = {}  # between F and B or I
+        self.half_done: dict[tuple[int, int], SegmentedPass | PlainPass] = {}  # between I and W
         self.outgoing: dict[Action, torch.Tensor] = {}
         self.messages.start_step()
 
@@ -167,51 +164,58 @@ class Executor:
 
     def forward(self, action: Action) -> None:
         """A stage's output, from its input."""
-        take_turns(self._forward(action))
+        self._run(forward=action)
 
     def backward(self, action: Action) -> None:
         """B, or the I of a split backward: the input's gradient, from the output's."""
-        take_turns(self._backward(action))
+        self._run(backward=action)
 
     def backward_weight(self, action: Action) -> None:
         """The weights' gradients, which I has left out."""
         self.half_done.pop((action.stage, action.microbatch)).weight_gradients()
 
     def overlap(self, action: Action) -> None:
-        """A pair as one action: neither's message leaves before both are done.
+        """A pair as one action: neither's message leaves before both are done. Their segments come in the run's order.
 
-        Where a stage has segments the two take turns. The backward begins: its first rows can travel almost at once.
+        Of two stages without segments the forward is done first, and then the backward.
         """
-        forward, backward = action.parts
-        if any(isinstance(self.modules[part.stage], Segmented) for part in action.parts):
-            take_turns(self._backward(backward), self._forward(forward))
-        else:
-            take_turns(self._forward(forward))
-            take_turns(self._backward(backward))
+        self._run(*action.parts)
 
-    # -- their computations, which pause where a segment ends --------------------------------------------------------
+    # -- their passes ------------------------------------------------------------------------------------------------
 
-    def _forward(self, action: Action) -> Turns[None]:
+    def _run(self, forward: Action | None = None, backward: Action | None = None) -> None:
+        back = self._begin_backward(backward) if backward else None
+        there = self._begin_forward(forward) if forward else None
+        weights = backward is not None and backward.kind == BACKWARD
+        run_segments(self.order, forward=there, backward=back, weights=weights)
+        if forward and there:
+            self._end_forward(forward, there)
+        if backward and back:
+            self._end_backward(backward, back)
+
+    def _begin_forward(self, action: Action) -> SegmentedPass | PlainPass:
         _, stage, m, _ = action
         module, training = self.modules[stage], self.schedule.training
         received = self.inputs[m] if stage == 0 else self._incoming(RECV_F, stage, m)
         seed_microbatch(self.seed, self.step_number, stage, m)
-        split: SplitBackward | SegmentedPass | None
+        finish = partial(self._made, stage, m)
         if isinstance(module, Segmented):
-            split = SegmentedPass(module, self.streams, training, self.seconds.get(stage), self.counter)
-            output = yield from split.forward(received, partial(self._made, stage, m))
-        else:
-            if stage > 0:
-                received = received.detach().requires_grad_(training)
-            split = SplitBackward(self.counter) if (stage, m) in self.split else None
-            with torch.set_grad_enabled(training), split.keeping() if split else nullcontext():
-                output = self._made(stage, m, module(received))
-        if training:
-            self.kept[stage, m] = _Pending(received, output, split)
+            segmented = SegmentedPass(module, self.streams, training, self.seconds.get(stage), self.counter)
+            segmented.begin(received, finish)
+            return segmented
+        split = SplitBackward(self.counter) if (stage, m) in self.split else None
+        plain = PlainPass(module, training, split)
+        plain.begin(received, finish, differentiate=training and stage > 0)
+        return plain
+
+    def _end_forward(self, action: Action, there: SegmentedPass | PlainPass) -> None:
+        _, stage, m, _ = action
+        if self.schedule.training:
+            self.kept[stage, m] = there
         if stage < self.last:
             send = Action(SEND_F, stage, m)
-            self.outgoing[send] = output.detach()
-            self.messages.announce(send, output)
+            self.outgoing[send] = there.output.detach()
+            self.messages.announce(send, there.output)
 
     def _made(self, stage: int, m: int, output: torch.Tensor) -> torch.Tensor:
         """What a stage has made, checked; the last stage's is its loss."""
@@ -229,36 +233,31 @@ class Executor:
         self.record.loss += float(share.detach())
         return share
 
-    def _backward(self, action: Action) -> Turns[None]:
-        kind, stage, m, _ = action
-        received, output, split = self.kept.pop((stage, m))
-        gradient = None
+    def _begin_backward(self, action: Action) -> SegmentedPass | PlainPass:
+        _, stage, m, _ = action
+        back, gradient = self.kept.pop((stage, m)), None
         if stage < self.last:
             gradient = self._incoming(RECV_B, stage, m)
             self.messages.sent(Action(SEND_F, stage, m))  # its gradient is here: it has long arrived
-        if isinstance(split, SegmentedPass):
-            received_gradient = yield from split.backward(gradient, weights=kind == BACKWARD)
-        else:
-            if split:
-                split.input_gradient(output, gradient, received)
-            elif output.requires_grad:
-                output.backward(gradient)
-            received_gradient = received.grad
-        if split:
-            self._tell_early(stage, split)
-            if kind == BACKWARD_INPUT:
-                self.half_done[stage, m] = split
+        back.begin_backward(gradient)
+        return back
+
+    def _end_backward(self, action: Action, back: SegmentedPass | PlainPass) -> None:
+        kind, stage, m, _ = action
+        self._tell_early(stage, back)
+        if kind == BACKWARD_INPUT:
+            self.half_done[stage, m] = back
         if stage > 0:
-            if received_gradient is None:
+            if back.gradient is None:
                 raise ValueError(
                     f"stage {stage}'s output does not depend on its input: no gradient for stage {stage - 1}"
                 )
-            self.outgoing[Action(SEND_B, stage, m)] = received_gradient
+            self.outgoing[Action(SEND_B, stage, m)] = back.gradient
 
-    def _tell_early(self, stage: int, split: SplitBackward | SegmentedPass) -> None:
-        if split.early:
+    def _tell_early(self, stage: int, back: SegmentedPass | PlainPass) -> None:
+        if back.early:
             names: dict[torch.Tensor, str] = {p: name for name, p in self.modules[stage].named_parameters()}
-            self.early |= {f"stage {stage}: {names[p]}": why for p, why in split.early.items() if p in names}
+            self.early |= {f"stage {stage}: {names[p]}": why for p, why in back.early.items() if p in names}
 
     def _incoming(self, kind: str, stage: int, m: int) -> torch.Tensor:
         """What a message brought, or what the neighbouring stage on this very rank made."""

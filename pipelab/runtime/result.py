@@ -36,7 +36,7 @@ class Run:
         Measured (or paced), in ms, of the step of median length; `timelines` has every step.
     simulated : Timeline
         The prediction for it, in ms: at the paced costs, or at costs calibrated from this very run. Pairs of segmented
-        stages take what their segments take in turns, or one by one if not overlapped.
+        stages take what their segments take in the order that was run, or one by one if not overlapped.
     losses : tuple of float
         Of each step; empty for inference without targets.
     outputs : tuple of Tensor
@@ -158,7 +158,7 @@ def collect(schedule: Schedule, job: Job, reports: Sequence[Report], pressed: fl
     firsts = [report.steps[0] for report in reports]
     first = min(start for step in firsts for _, start, _ in step.spans)
     exchanges = {stage: count for report in reports for stage, count in report.exchanges.items()}
-    paced = job.pace and with_segments(job.pace, schedule, exchanges, job.overlap)
+    paced = job.pace and with_segments(job.pace, schedule, exchanges, order=job.order, overlap=job.overlap)
     simulated = simulate(schedule, paced or Costs.from_timeline(timeline, schedule))
     check = next((report.check for report in everyone if report.check), ReferenceCheck())
     inputs_only = isinstance(job.batches, Sequence) and job.batches[0][1] is None

@@ -10,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..amounts import at_least
-from ..ir import Schedule, lower
+from ..ir import Schedule, SegmentOrder, lower
 from ..ranks.errors import RankState
 from ..ranks.pool import Ranks
 from ..simulator import Costs
+from ..simulator.pair_timing import Order
 from .job import Job, Report
 from .result import Run, collect
 from .stages import require_separate
@@ -70,6 +71,7 @@ def run(
     pace: Costs | None = None,
     expert_ranks: int = 1,
     overlap: bool = True,
+    order: Order = "deepseek",
     check: bool = True,
     device: str | None = None,
     dtype: Any = None,
@@ -108,6 +110,9 @@ def run(
         that the check can't repeat it.
     overlap : bool
         False: what segmented stages exchange is waited for at once, so that no computation hides it.
+    order : SegmentOrder, str, or sequence of str
+        In which order segmented stages do their segments, above all in overlapped pairs: "deepseek", "megatron", or a
+        list of a layer's segments.
     check : bool
         Compare losses and every gradient, or the outputs of inference, with one process's.
     device : {"cuda", "cpu"}, optional
@@ -146,7 +151,21 @@ def run(
     """
     pressed = time.monotonic()
     job = _prepared(
-        Job(schedule, stages, batches, steps, loss, optimizer, pace, check, seed, dtype, expert_ranks, overlap)
+        Job(
+            schedule=schedule,
+            stages=stages,
+            batches=batches,
+            steps=steps,
+            loss=loss,
+            optimizer=optimizer,
+            pace=pace,
+            check=check,
+            seed=seed,
+            dtype=dtype,
+            expert_ranks=expert_ranks,
+            overlap=overlap,
+            order=SegmentOrder.of(order),
+        )
     )
     total = sum(map(len, job.schedule.programs)) * job.steps * job.expert_ranks
     if job.pace is not None:  # a message that is held back for so long is no deadlock
@@ -195,6 +214,7 @@ def _prepared(job: Job) -> Job:
         if wrong := [stage for stage in stages if not callable(stage)]:
             raise ValueError(f"a stage must be an nn.Module or a function that makes one; got {wrong[0]!r}")
         require_separate(enumerate(stages))
+    job.order.require_valid()
     if expert_ranks > 1 and not schedule.training:
         raise ValueError(f"expert_ranks must be 1 for a forward-only schedule; got {expert_ranks}")
     pairs, steps = _batches(job.batches, job.steps, schedule.num_microbatches, schedule.training, expert_ranks)

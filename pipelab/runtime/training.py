@@ -52,7 +52,7 @@ def train(ctx: RankContext, job: Job) -> Report:
     originals = copy.deepcopy(list(stages)) if job.check and rank == 0 else []
     loss = _one_number(job.loss or cross_entropy)
     optimizer = job.optimizer or default_optimizer
-    executor = Executor(ctx, schedule, modules, loss, job.seed, job.pace, job.expert_ranks, job.overlap)
+    executor = Executor(ctx, schedule, modules, loss, job.seed, job.pace, job.expert_ranks, job.overlap, job.order)
     optimizers = make_optimizers(list(modules.values()), optimizer)  # of what the executor has left on this rank
     _warm(executor, batches[0], job.rehearse)
     dtypes = {str(p.dtype).removeprefix("torch.") for module in modules.values() for p in module.parameters()}

@@ -14,6 +14,7 @@ from ..ir.action import OVERLAP
 from ..timeline import Timeline
 from ..timeline.units import converted, ratio, unit_named
 from .deepseek_segments import recorded_segments
+from .two_streams import unbroken
 
 Cost = Any  # a number (int, float, Fraction), or a sequence of one per stage
 _OF_STAGES: tuple[str, ...] = ("forward", "backward_input", "backward_weight", "overlapped")
@@ -227,11 +228,15 @@ class Costs:
         return computation + communication
 
     def pair(self, forward_stage: int, backward_kind: str, backward_stage: int) -> Any:
-        """Of an overlapped pair."""
+        """Of an overlapped pair.
+
+        Of its segments nothing is known here: each stream is taken to work without a break. That is the least that any
+        order of segments takes; :func:`pipelab.simulator.pair_timing.with_segments` has the exact time of one.
+        """
         if self.overlapped is not None:
             return at(self.overlapped, forward_stage)
         both = zip(self.split("F", forward_stage), self.split(backward_kind, backward_stage), strict=True)
-        return max(sum(parts) for parts in both)
+        return unbroken(*map(sum, both))
 
     @property
     def communicates(self) -> bool:

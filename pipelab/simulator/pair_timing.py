@@ -1,37 +1,20 @@
-"""Segments, simulated: what a forward, a backward and an overlapped pair of them take on two streams.
-
-A stage's forward is `exchanges` computations, each followed by an exchange, which the next computation needs; its
-backward is the same way back, where each computation's part for the weights comes after the exchange has started. The
-coroutines here pause where the real ones of :mod:`pipelab.overlap.interleave` do, and both are driven by `take_turns`.
-"""
+"""Pair timing: what the segments of a forward, a backward and an overlapped pair of them take, in a given order."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from ..amounts import divided
-from ..ir import Action, Schedule, at_least
-from ..timeline import Span, Timeline
+from ..amounts import at_least, divided
+from ..ir import Action, Schedule
+from ..ir.pair_program import pair_program
+from ..ir.segments import LAST, Segment, SegmentOrder
+from ..timeline import COMM, COMPUTE, Intervals, Span, Timeline
 from .costs import Costs
+from .two_streams import Timed, timed
 
-_Result = TypeVar("_Result")
-Turns = Generator[None, None, _Result]  # a coroutine that pauses while its rows travel
-
-
-def take_turns(*coroutines: Turns[Any]) -> list[Any]:
-    """Each in turn as far as its next pause, until all are over; what they return."""
-    results: list[Any] = [None] * len(coroutines)
-    running = dict(enumerate(coroutines))
-    while running:
-        for number, coroutine in list(running.items()):
-            try:
-                next(coroutine)
-            except StopIteration as end:
-                results[number] = end.value
-                del running[number]
-    return results
+Order = SegmentOrder | str | Sequence[str | Segment]  # as people give it
 
 
 class SegmentCosts(NamedTuple):
@@ -52,7 +35,7 @@ class SegmentCosts(NamedTuple):
         >>> SegmentCosts.of(Costs(4, 8, 4, forward_comm=8, backward_input_comm=12), 0, exchanges=4)
         SegmentCosts(forward=1, backward_input=2, backward_weight=1, forward_exchange=2, backward_exchange=3)
         """
-        at_least(0, exchanges, "exchanges")
+        exchanges = at_least(0, exchanges, "exchanges")
         (f, f_comm), (i, i_comm), (w, w_comm) = (costs.split(kind, stage) for kind in "FIW")
         if not exchanges:  # there is nothing else that it could be
             f, i, w = f + f_comm, i + i_comm, w + w_comm
@@ -62,6 +45,54 @@ class SegmentCosts(NamedTuple):
         """In another unit."""
         return SegmentCosts(*(float(cost) * factor for cost in self))
 
+    def cost(self, segment: Segment) -> Any:
+        """Of one segment. What follows the last exchange only sums up, and is given no time."""
+        forward = segment.direction == "F"
+        if segment.name == LAST:
+            return 0
+        if segment.communicates:
+            return self.forward_exchange if forward else self.backward_exchange
+        if segment.direction == "BW":
+            return self.backward_input + self.backward_weight
+        return {"F": self.forward, "B": self.backward_input, "W": self.backward_weight}[segment.direction]
+
+
+class PlacedSegment(NamedTuple):
+    """One segment on one stream: ("comm", "dispatch", "F", start, end)."""
+
+    stream: str
+    name: str
+    direction: str
+    start: Any
+    end: Any
+
+
+def place_segments(order: Order, costs: Costs, *, layers: int = 4) -> tuple[PlacedSegment, ...]:
+    """An overlapped forward and backward of a stage with so many layers: when each of their segments is done.
+
+    Parameters
+    ----------
+    order : SegmentOrder, str, or sequence of str
+        Such as "deepseek", or a list of a layer's segments; :class:`pipelab.ir.SegmentOrder` says what it means.
+    costs : Costs
+        Of the whole stage; each segment is given an equal share.
+    layers : int
+
+    Raises
+    ------
+    ValueError
+        For an order in which a segment comes before one that it needs.
+
+    Examples
+    --------
+    >>> placed = place_segments("deepseek", Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
+    >>> placed[-1]
+    PlacedSegment(stream='compute', name='attention', direction='W', start=Fraction(47, 2), end=Fraction(49, 2))
+    """
+    exchanges = 2 * at_least(1, layers, "layers")
+    program = pair_program(SegmentOrder.of(order), exchanges, exchanges)
+    return _placed(timed(program, SegmentCosts.of(costs, 0, exchanges).cost))
+
 
 @dataclass(frozen=True)
 class PairTimes:
@@ -70,15 +101,17 @@ class PairTimes:
     Attributes
     ----------
     forward, backward : number
-        Each alone; the weights' part of the backward may hide an exchange.
+        Each alone, in the same order; the weights' part of the backward may hide an exchange.
     serial : number
         Both, with every exchange waited for at once: the sum of everything.
     overlapped : number
         Both as one action.
     exposed : number
         Communication of the overlapped pair that no computation hides.
+    segments : tuple of PlacedSegment
+        Of the overlapped pair.
     timeline : Timeline
-        Of the overlapped pair: F, I and W as they take turns.
+        The same as F, I and W.
     """
 
     forward: Any
@@ -86,14 +119,15 @@ class PairTimes:
     serial: Any
     overlapped: Any
     exposed: Any
+    segments: tuple[PlacedSegment, ...]
     timeline: Timeline
 
 
-def pair_times(costs: Costs, exchanges: int, stage: int = 0) -> PairTimes:
+def pair_times(costs: Costs, exchanges: int, *, order: Order = "deepseek", stage: int = 0) -> PairTimes:
     """Simulate one stage's forward and backward, segment by segment.
 
-    The pair comes near to the larger of all computation and all communication, which is what :class:`Costs` takes it
-    to be: it takes longer by what the first and the last exchange have nothing to hide behind.
+    In DeepSeek's order the pair comes near to the larger of all computation and all communication, which is what
+    :class:`Costs` takes it to be: it takes longer by what the first and the last exchange have nothing to hide behind.
 
     Parameters
     ----------
@@ -101,6 +135,7 @@ def pair_times(costs: Costs, exchanges: int, stage: int = 0) -> PairTimes:
         Of the whole stage.
     exchanges : int
         In a forward, and as many in a backward: 2 in each MoE layer.
+    order : SegmentOrder, str, or sequence of str
     stage : int
 
     Examples
@@ -109,19 +144,33 @@ def pair_times(costs: Costs, exchanges: int, stage: int = 0) -> PairTimes:
     >>> times.serial, times.overlapped, times.exposed
     (48, Fraction(49, 2), Fraction(1, 2))
     """
+    order, exchanges = SegmentOrder.of(order), at_least(0, exchanges, "exchanges")
     segments = SegmentCosts.of(costs, stage, exchanges)
-    f, b = Action("F", stage, 1), Action("B", stage, 0)
-    forward, backward = _Clock(), _Clock()
-    take_turns(forward.forward(f, segments, exchanges))
-    take_turns(backward.backward(b, segments, exchanges))
-    timeline = _pair(Action.overlap(f, b), costs, {stage: exchanges})
-    serial = costs.duration("F", stage) + costs.duration("B", stage)
-    exposed = timeline.exposed_communication[0]
-    return PairTimes(forward.compute, backward.compute, serial, timeline.makespan, exposed, timeline)
+    alone = [pair_program(order, *passes) for passes in ((exchanges, None), (None, exchanges))]
+    forward, backward = (timed(program, segments.cost) for program in alone)
+    pair = Action.overlap(Action("F", stage, 1), Action("B", stage, 0))
+    both = _timed_pair(pair, costs, {stage: exchanges}, order)
+    timeline = _timeline(both, pair, costs.unit)
+    return PairTimes(
+        forward=_end(forward),
+        backward=_end(backward),
+        serial=costs.duration("F", stage) + costs.duration("B", stage),
+        overlapped=_end(both),
+        exposed=timeline.exposed_communication[0],
+        segments=_placed(both),
+        timeline=timeline,
+    )
 
 
-def with_segments(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int], overlap: bool = True) -> Costs:
-    """Costs for a schedule whose stages have so many exchanges each: a pair takes what its segments take in turns.
+def with_segments(
+    costs: Costs,
+    schedule: Schedule,
+    exchanges: Mapping[int, int],
+    *,
+    order: Order = "deepseek",
+    overlap: bool = True,
+) -> Costs:
+    """Costs for a schedule whose stages have so many exchanges each: a pair takes what its segments take.
 
     Parameters
     ----------
@@ -129,6 +178,8 @@ def with_segments(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int]
     schedule : Schedule
     exchanges : mapping of int to int
         Stage -> how many. Pairs of stages that are not in it cost what they did.
+    order : SegmentOrder, str, or sequence of str
+        Of the segments in each pair.
     overlap : bool
         False: every exchange is waited for at once, so that a pair takes F + B.
 
@@ -144,65 +195,63 @@ def with_segments(costs: Costs, schedule: Schedule, exchanges: Mapping[int, int]
     pairs = {action.stage: action for program in schedule.programs for action in program if action.parts}
     if not pairs:
         return costs
+    order = SegmentOrder.of(order)
     takes: list[Any] = [0] * schedule.num_stages  # a stage whose forward is in no pair needs none
     for stage, pair in pairs.items():
-        forward, backward = pair.parts
-        takes[stage] = costs.pair(stage, backward.kind, backward.stage)
+        _, backward = pair.parts
         if not exchanges.keys() & {stage, backward.stage}:
-            continue
-        serial = costs.duration("F", stage) + costs.duration(backward.kind, backward.stage)
-        takes[stage] = _pair(pair, costs, exchanges).makespan if overlap else serial
+            takes[stage] = costs.pair(stage, backward.kind, backward.stage)
+        elif overlap:
+            takes[stage] = _end(_timed_pair(pair, costs, exchanges, order))
+        else:
+            takes[stage] = costs.duration("F", stage) + costs.duration(backward.kind, backward.stage)
     return replace(costs, overlapped=takes)
 
 
-def _pair(pair: Action, costs: Costs, exchanges: Mapping[int, int]) -> Timeline:
-    """A forward and a backward that take turns, the backward first."""
-    clock, (forward, backward) = _Clock(), pair.parts
-    first, second = (exchanges.get(part.stage, 0) for part in (backward, forward))
-    take_turns(
-        clock.backward(backward, SegmentCosts.of(costs, backward.stage, first), first),
-        clock.forward(forward, SegmentCosts.of(costs, forward.stage, second), second),
+def exposed(placed: Iterable[tuple[str, str, str, Any, Any]]) -> Any:
+    """Time in which one stream communicates and the other computes nothing."""
+
+    def busy(segments: Sequence[tuple[str, str, str, Any, Any]]) -> Any:
+        return Intervals([s[3] for s in segments], [s[4] for s in segments]).total
+
+    placed = [*placed]
+    return busy(placed) - busy([segment for segment in placed if segment[0] == COMPUTE])
+
+
+def _timed_pair(pair: Action, costs: Costs, exchanges: Mapping[int, int], order: SegmentOrder) -> list[Timed]:
+    """An overlapped pair's segments, where the stages of its two actions have so many exchanges."""
+    forward, backward = pair.parts
+    there, back = (exchanges.get(part.stage, 0) for part in pair.parts)
+    of_forward, of_backward = SegmentCosts.of(costs, forward.stage, there), SegmentCosts.of(costs, backward.stage, back)
+    program = pair_program(order, there, back, weights=backward.kind == "B")
+    return timed(program, lambda each: (of_forward if each.direction == "F" else of_backward).cost(each))
+
+
+def _end(segments: Iterable[Timed]) -> Any:
+    return max((each.end for each in segments), default=0)
+
+
+def _stream(segment: Segment) -> str:
+    return COMM if segment.communicates else COMPUTE
+
+
+def _placed(segments: Iterable[Timed]) -> tuple[PlacedSegment, ...]:
+    return tuple(
+        PlacedSegment(_stream(each), each.name, each.direction, start, end)
+        for each, start, end in segments
+        if each.name != LAST
     )
-    return Timeline.from_spans(clock.spans, "overlapped", 1, unit=costs.unit)
 
 
-class _Clock:
-    """Two streams, each with the time up to which it is busy."""
-
-    def __init__(self) -> None:
-        self.compute = self.comm = 0
-        self.spans: list[Span] = []
-
-    def _work(self, part: Action, cost: Any) -> None:
-        start, self.compute = self.compute, self.compute + cost
-        if cost:
-            self.spans.append(Span(0, "compute", part, start, self.compute))
-
-    def _start(self, part: Action, cost: Any) -> Any:
-        """When an exchange that is started now will have arrived."""
-        start = max(self.compute, self.comm)
-        self.comm = start + cost
-        if cost:
-            self.spans.append(Span(0, "comm", part, start, self.comm))
-        return self.comm
-
-    def forward(self, action: Action, segments: SegmentCosts, exchanges: int) -> Turns[None]:
-        for _ in range(exchanges):
-            self._work(action, segments.forward)
-            come = self._start(action, segments.forward_exchange)
-            yield
-            self.compute = max(self.compute, come)
-        if not exchanges:
-            self._work(action, segments.forward)
-
-    def backward(self, action: Action, segments: SegmentCosts, exchanges: int) -> Turns[None]:
-        inputs, weights = (Action(kind, action.stage, action.microbatch) for kind in "IW")
-        for number in range(max(1, exchanges)):
-            if exchanges:
-                come = self._start(inputs, segments.backward_exchange)
-                if number:
-                    self._work(weights, segments.backward_weight)
-                yield
-                self.compute = max(self.compute, come)
-            self._work(inputs, segments.backward_input)
-        self._work(weights, segments.backward_weight)
+def _timeline(segments: Iterable[Timed], pair: Action, unit: str) -> Timeline:
+    """The segments as the actions that they are part of: F, and of a backward I, W or B."""
+    forward, backward = pair.parts
+    parts = {"F": forward}
+    for direction, kind in (("B", "I"), ("W", "W"), ("BW", "B")):
+        parts[direction] = Action(kind, backward.stage, backward.microbatch)
+    spans = [
+        Span(0, _stream(each), parts[each.direction], start, end)
+        for each, start, end in segments
+        if each.name != LAST and end > start
+    ]
+    return Timeline.from_spans(spans, "overlapped", 1, unit=unit)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pipelab import Costs
-from pipelab.moe.hiding import PARTS, hide
+from pipelab.ir import SegmentOrder
+from pipelab.ir.pair_program import pair_program
+from pipelab.moe.hiding import PARTS, _in_order, hide
+from pipelab.overlap.streams import SegmentSpan
 
 
 @pytest.fixture(scope="module")
 def held():
-    return hide(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), layers=2, repeats=1)
+    return hide(pace=Costs(8, 8, 8, forward_comm=12, backward_input_comm=12, unit="ms"), layers=2, repeats=1)
 
 
 def test_overlap_changes_no_gradient(held) -> None:
@@ -28,7 +31,7 @@ def test_blocking_hides_nothing(held) -> None:
 def test_both_streams_are_there_and_held(held) -> None:
     for timeline in held.timelines:
         assert {span.stream for span in timeline.spans} == {"compute", "comm"}
-        assert set(timeline.actions) == set(PARTS.values())
+        assert set(timeline.actions) == {PARTS[direction] for direction in ("F", "B", "W")}
         assert (timeline.source, timeline.note) == ("paced", "emulated link")
     assert 0 < held.communication <= 24.001
     assert held.overlapped >= 24
@@ -47,6 +50,45 @@ def test_segments_of_rank_0_are_in_the_order_of_deepseeks_profile(held) -> None:
     assert comm == 2 * ["combine(B)", "dispatch(F)", "dispatch(B)", "combine(F)"]
 
 
+#: From one that hides nearly all to one that hides next to nothing.
+MINE = ["attention(F)", "dispatch(F)", "combine(B)", "experts(B)", "experts(F)", "combine(F)"]
+MINE += ["dispatch(B)", "attention(B)", "attention(W)", "experts(W)"]
+COSTS = Costs(40, 40, 40, forward_comm=60, backward_input_comm=60, unit="ms")
+
+
+@pytest.mark.parametrize("order", ["deepseek", "megatron", MINE], ids=["deepseek", "megatron", "mine"])
+def test_an_order_is_run_as_it_is_and_takes_what_was_predicted(order) -> None:
+    found = hide(order, pace=COSTS, layers=1, repeats=1)
+    assert found.in_order and found.gradients_equal
+    streams = {stream: [f"{s[1]}({s[2]})" for s in found.segments if s[0] == stream] for stream in ("compute", "comm")}
+    asked = SegmentOrder.of(order).segments
+    assert streams["compute"] == [str(segment) for segment in asked if not segment.communicates]
+    assert streams["comm"] == [str(segment) for segment in asked if segment.communicates]
+    # It is held to its costs, so it can't be faster; how much slower is up to the machine.
+    assert found.overlapped >= float(found.simulated.overlapped) - 0.1
+    predicted, measured = found.panels
+    name = order if isinstance(order, str) else "yours"
+    assert (predicted, measured) == (f"{name} · simulated", f"{name} · rank 0 · paced, emulated link")
+
+
+def test_a_rank_that_does_not_keep_to_the_order_is_told() -> None:
+    order, other = SegmentOrder.of("deepseek"), SegmentOrder.of(MINE)
+    program = pair_program(other, 2, 2)
+    spans = [SegmentSpan(s.name, s.direction, "compute", 0, 1) for s in program.computations]
+    spans += [SegmentSpan(s.name, s.direction, "comm", 0, 1) for s in program.exchanges]
+    assert _in_order(spans, other, layers=1)
+    assert not _in_order(spans, order, layers=1)
+    assert not _in_order(spans[:-1], other, layers=1)
+
+
+def test_a_link_alone_is_emulated() -> None:
+    found = hide(pace=Costs(0, 0, 0, latency=20, unit="ms"), layers=1, repeats=1)
+    assert found.simulated is None and found.gradients_equal and found.in_order
+    assert found.timelines[1].note == "emulated link"
+    lengths = [end - start for stream, *_, start, end in found.segments if stream == "comm"]
+    assert len(lengths) == 4 and all(length >= 19.9 for length in lengths)
+
+
 def test_a_real_link() -> None:
     result = hide(layers=1, repeats=1)
     assert result.gradients_equal
@@ -58,4 +100,10 @@ def test_numbers_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="layers must be at least 1"):
         hide(layers=0)
     with pytest.raises(ValueError, match="forward lists 2 costs"):
-        hide(Costs(forward=[1, 2]))
+        hide(pace=Costs(forward=[1, 2]))
+    with pytest.raises(ValueError, match="costs are the pace: hide"):
+        hide(Costs(8, 8, 8))
+    with pytest.raises(ValueError, match="experts.B. is missing"):
+        hide(["attention(F)"])
+    with pytest.raises(ValueError, match="one of deepseek, megatron, or a list"):
+        hide("zb-h1")

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
+from pipelab.ir import ORDERS, SegmentOrder, all_orders
 from pipelab.moe import ExpertGroup, MoEBlock
-from pipelab.overlap.interleave import SegmentedPass, take_turns
+from pipelab.overlap.interleave import SegmentedPass, run_segments
 from pipelab.overlap.segmented import Exchange, Segmented, SegmentedSequence, Segments, carrying
 from pipelab.overlap.streams import Link, Streams
 from pipelab.ranks import Ranks
@@ -67,6 +68,15 @@ def same(a: Any, b: Any) -> bool:
     return len(a) == len(b) and all(torch.allclose(x, y, rtol=0, atol=1e-13) for x, y in zip(a, b, strict=True))
 
 
+def pair(
+    before: SegmentedPass, gradient: Tensor, after: SegmentedPass, x: Tensor, order: str = "deepseek", **how: bool
+) -> tuple[Tensor | None, Tensor]:
+    before.begin_backward(gradient)
+    after.begin(x)
+    run_segments(SegmentOrder.of(order), forward=after, backward=before, **how)
+    return before.gradient, after.output
+
+
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_pair_computes_what_autograd_does(apart: bool) -> None:
     plain, module = stage(), stage()
@@ -76,9 +86,9 @@ def test_a_pair_computes_what_autograd_does(apart: bool) -> None:
         output.backward(rows(3))
     streams = Streams()
     before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
-    (first,) = take_turns(before.forward(rows(1)))
-    dx, second = take_turns(before.backward(rows(3), weights=not apart), after.forward(rows(2)))
-    (dy,) = take_turns(after.backward(rows(3), weights=not apart))
+    first = before.forward(rows(1))
+    dx, second = pair(before, rows(3), after, rows(2), weights=not apart)
+    dy = after.backward(rows(3), weights=not apart)
     if apart:
         assert all(p.grad is None for p in module.parameters())
         before.weight_gradients()
@@ -88,20 +98,46 @@ def test_a_pair_computes_what_autograd_does(apart: bool) -> None:
     assert not before.early
 
 
-def test_the_order_is_that_of_deepseeks_profile() -> None:
-    """Of two layers: each stream does what the published trace shows, layer by layer."""
-    module = SegmentedSequence(*(MoEBlock(8, 2, hidden=8, num_experts=2, top_k=1) for _ in range(2)))
+EVERY_KIND = [*ORDERS.values(), *(SegmentOrder(order) for order in [*all_orders()][::60])]
+
+
+@pytest.mark.parametrize("order", EVERY_KIND, ids=str)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_each_stream_does_exactly_what_the_order_says(order: SegmentOrder, layers: int) -> None:
+    """Layer by layer, the backward downwards. DeepSeek's is what the published trace shows."""
+    module = SegmentedSequence(*(MoEBlock(8, 2, hidden=8, num_experts=2, top_k=1) for _ in range(layers)))
     streams = Streams()
     before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
     x = torch.ones(1, 3, 8)
-    take_turns(before.forward(x))
+    before.forward(x)
     streams.spans.clear()
-    take_turns(before.backward(x), after.forward(x))
-    order = [(span.stream, f"{span.name}({span.direction})") for span in streams.spans if span.name != "sum"]
-    layer = "attention(F) experts(B) experts(W) experts(F) attention(B) attention(W)"
-    assert [name for stream, name in order if stream == "compute"] == 2 * layer.split()
-    layer = "combine(B) dispatch(F) dispatch(B) combine(F)"
-    assert [name for stream, name in order if stream == "comm"] == 2 * layer.split()
+    pair(before, x, after, x, order)
+    for stream, communicates in (("compute", False), ("comm", True)):
+        did = [f"{span.name}({span.direction})" for span in streams.spans if span.stream == stream]
+        asked = [str(segment) for segment in order.segments if segment.communicates == communicates]
+        assert [name for name in did if not name.startswith("sum")] == layers * asked
+
+
+def test_an_order_of_the_whole_stage_runs_and_moves_work_between_layers() -> None:
+    """Layer 1's attention(W) waits until layer 0's backward is over."""
+    first, second = (
+        [s._replace(layer=n if s.direction == "F" else 1 - n) for s in ORDERS["deepseek"].segments] for n in (0, 1)
+    )
+    late = first.pop()
+    order = SegmentOrder((*first, *second, late), "late")
+    module = SegmentedSequence(*(MoEBlock(8, 2, hidden=8, num_experts=2, top_k=1, seed=n) for n in range(2)))
+    streams, x = Streams(), torch.randn(1, 3, 8, generator=torch.Generator().manual_seed(0))
+    before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
+    before.forward(x)
+    streams.spans.clear()
+    pair(before, x, after, x, order)
+    weights = [span.name for span in streams.spans if span.direction == "W" and span.name != "sum"]
+    assert weights == ["experts", "experts", "attention", "attention"]
+    found = gradients(module)
+    plain = copy.deepcopy(module)
+    plain.zero_grad()
+    plain(x).backward(x)
+    assert all(torch.allclose(a, b) for a, b in zip(found, gradients(plain), strict=True))
 
 
 def test_a_loss_at_the_end_and_token_ids_at_the_start() -> None:
@@ -116,15 +152,15 @@ def test_a_loss_at_the_end_and_token_ids_at_the_start() -> None:
     plain = copy.deepcopy(whole)
     Loss()(plain(ids)).backward()
     chunk = SegmentedPass(whole, Streams())
-    (loss,) = take_turns(chunk.forward(ids, finish=Loss()))
+    loss = chunk.forward(ids, finish=Loss())
     assert torch.equal(loss, expected.detach())
-    assert take_turns(chunk.backward(None)) == [None]
+    assert chunk.backward(None) is None
     assert same(gradients(whole), gradients(plain))
 
 
 def test_inference_keeps_nothing() -> None:
     chunk = SegmentedPass(stage(), Streams(), training=False)
-    (output,) = take_turns(chunk.forward(rows(1)))
+    output = chunk.forward(rows(1))
     assert same([output], [stage()(rows(1)).detach()])
     assert not any(segment.end.requires_grad for segment in chunk.segments)
 
@@ -137,15 +173,17 @@ def test_what_is_not_carried_is_noticed() -> None:
             return self.second(rows) + y
 
     with pytest.raises(ValueError, match="Forgets's segment before the end uses a tensor of an earlier segment"):
-        take_turns(SegmentedPass(Forgets().double(), Streams()).forward(rows(1)))
+        SegmentedPass(Forgets().double(), Streams()).forward(rows(1))
 
 
 def test_exchanges_that_were_not_declared() -> None:
     class Counts(Around):
-        exchanges = 3
+        pass
 
-    with pytest.raises(ValueError, match="Counts declares 3 exchanges, but its segments yield 2"):
-        take_turns(SegmentedPass(Counts().double(), Streams()).forward(rows(1)))
+    for declared, yields in ((3, "2"), (1, "more"), (0, "more")):
+        Counts.exchanges = declared
+        with pytest.raises(ValueError, match=f"Counts declares {declared} exchanges, but its segments yield {yields}:"):
+            SegmentedPass(Counts().double(), Streams()).forward(rows(1))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +206,7 @@ def test_ranks_that_disagree_on_what_they_send(send, receive, width, message) ->
             return x
 
     def forward(ctx: Any) -> None:
-        take_turns(SegmentedPass(Disagrees(), Streams()).forward(torch.ones(3, 4)))
+        SegmentedPass(Disagrees(), Streams()).forward(torch.ones(3, 4))
 
     with pytest.raises(ValueError, match=message):
         Ranks(2).run(forward, timeout=30)
@@ -202,8 +240,13 @@ class Sleepy(Segmented):
 
 
 @settings(max_examples=6)
-@given(st.integers(2, 3), st.integers(0, 1000), st.sampled_from([None, Link(0.002), Link(0.001, 1e6)]))
-def test_no_timing_changes_a_gradient(size: int, seed: int, link: Link | None) -> None:
+@given(
+    st.integers(2, 3),
+    st.integers(0, 1000),
+    st.sampled_from([None, Link(0.002), Link(0.001, 1e6)]),
+    st.sampled_from([*ORDERS.values(), *all_orders()]),
+)
+def test_no_timing_and_no_order_changes_a_gradient(size: int, seed: int, link: Link | None, order: Any) -> None:
     """Sleeps at random places, other ones on each rank, and random tokens: blocking and overlapped are one."""
 
     def both(ctx: Any) -> list[list[Tensor]]:
@@ -218,12 +261,12 @@ def test_no_timing_changes_a_gradient(size: int, seed: int, link: Link | None) -
             module = stage if blocking else Sleepy(stage, seed)
             streams = Streams(None if blocking else link, blocking)
             before, after = SegmentedPass(module, streams), SegmentedPass(module, streams)
-            results = take_turns(before.forward(first))
+            results = [before.forward(first)]
             if blocking:
-                results += take_turns(before.backward(gradient)) + take_turns(after.forward(second))
+                results += [before.backward(gradient), after.forward(second)]
             else:
-                results += take_turns(before.backward(gradient), after.forward(second))
-            results += take_turns(after.backward(gradient))
+                results += pair(before, gradient, after, second, order)
+            results.append(after.backward(gradient))
             found.append([*results, *gradients(stage)])
         return found
 

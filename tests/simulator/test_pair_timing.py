@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pipelab import Costs
+from pipelab.ir import ORDERS, Segment, SegmentOrder, all_orders
+from pipelab.ir.segments import STEPS
 from pipelab.schedules import dualpipe, one_f_one_b
-from pipelab.simulator.pair_timing import pair_times, take_turns, with_segments
+from pipelab.simulator.pair_timing import SegmentCosts, exposed, pair_times, place_segments, with_segments
 
 numbers = st.integers(0, 30)
 costs = st.builds(
@@ -82,17 +84,60 @@ def test_one_layer_by_hand() -> None:
     ]
 
 
-def test_coroutines_take_turns() -> None:
-    heard = []
+ANY_ORDER = st.sampled_from([*ORDERS.values(), *map(SegmentOrder, all_orders())])
 
-    def speak(name, times):
-        for number in range(times):
-            heard.append(f"{name}{number}")
-            yield
-        return name
 
-    assert take_turns(speak("a", 3), speak("b", 1), speak("c", 0)) == ["a", "b", "c"]
-    assert heard == ["a0", "b0", "a1", "a2"]
+@given(costs, st.integers(1, 4), ANY_ORDER)
+def test_any_order_takes_no_less_than_a_stream_and_no_more_than_everything(
+    costs: Costs, layers: int, order: SegmentOrder
+) -> None:
+    placed = place_segments(order, costs, layers=layers)
+    times = pair_times(costs, 2 * layers, order=order)
+    assert placed == times.segments and len(placed) == layers * len(order.segments)
+    assert times.overlapped == max(segment.end for segment in placed)
+    assert times.exposed == exposed(placed)
+    assert costs.pair(0, "B", 0) <= times.overlapped <= times.serial
+
+
+@given(costs, st.integers(1, 4), ANY_ORDER)
+def test_no_segment_begins_before_what_it_needs_and_each_as_soon_as_it_can(
+    costs: Costs, layers: int, order: SegmentOrder
+) -> None:
+    """Worked out once more, from the order alone: by its streams and by what each segment needs."""
+    exchanges, free, ends = 2 * layers, {False: 0, True: 0}, {}
+    parts = SegmentCosts.of(costs, 0, exchanges)
+    for number in range(layers):
+        for each in order.segments:
+            each = each._replace(layer=number if each.direction == "F" else layers - 1 - number)
+            ends[each] = free[each.communicates] = max(
+                free[each.communicates], ends.get(before(each, ends), 0)
+            ) + parts.cost(each)
+    assert pair_times(costs, exchanges, order=order).overlapped == max(ends.values())
+
+
+def before(segment: Segment, done: dict[Segment, int]) -> Segment:
+    """What a segment needs, by hand."""
+    name, direction, layer = segment
+    if direction == "W":
+        return Segment(name, "B", layer)
+    place = STEPS.index(name) + len(STEPS) * layer + (-1 if direction == "F" else 1)
+    needed = Segment(STEPS[place % len(STEPS)], "F" if direction == "F" else "B", place // len(STEPS))
+    whole = needed._replace(direction="BW")
+    return whole if whole in done else needed
+
+
+@pytest.mark.parametrize(("layers", "deepseek", "megatron"), [(1, 195, 210), (2, 187.5, 210), (4, 183.75, 210)])
+def test_weights_that_come_with_the_inputs_hold_up_what_is_to_be_sent(layers: int, deepseek: float, megatron: float):
+    costs = Costs(60, 60, 60, forward_comm=90, backward_input_comm=90)
+    found = [float(pair_times(costs, 2 * layers, order=order).overlapped) for order in ("deepseek", "megatron")]
+    assert found == [deepseek, megatron]
+
+
+def test_a_schedules_pairs_take_what_the_order_takes() -> None:
+    costs, both = Costs(60, 60, 60, forward_comm=90, backward_input_comm=90), {0: 4, 1: 4}
+    for order in ORDERS:
+        found = with_segments(costs, dualpipe(2, 8), both, order=order).overlapped
+        assert set(found) == {pair_times(costs, 4, order=order).overlapped}
 
 
 def test_exchanges_that_are_none() -> None:

@@ -7,15 +7,16 @@ from .base import Assignment, Test
 _EVEN = Machine(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))  # as much communication as computation
 _SLOW = Machine(Costs(8, 8, 8, forward_comm=20, backward_input_comm=20))  # more of it
 _DEEPSEEK = Machine(Costs.deepseek_v3())
+_REAL = Machine(Costs(60, 60, 60, forward_comm=90, backward_input_comm=90, unit="ms"), layers=2)
 
 ASSIGNMENT = Assignment(
     name="overlap-order",
     title="Order the overlap",
-    version=1,
+    version=2,
     files={"order.py": ("my_order()",)},
     questions=(QUESTION,),
     tests=(
-        Test("is possible", 3, POSSIBLE).hinted(
+        Test("is possible", 2, POSSIBLE).hinted(
             "each segment once; of each direction, a segment comes after the one whose result it needs",
             "forward: attention, dispatch, experts, combine; backward: combine, experts, dispatch, attention",
         ),
@@ -28,6 +29,9 @@ ASSIGNMENT = Assignment(
         ),
         Test("hides as much as can be, with DeepSeek's figures", 2, _DEEPSEEK.hides()).hinted(
             "the order in DeepSeek's published profile is one of the answers"
+        ),
+        Test("runs on two real ranks", 1, _REAL.runs(), real=True).hinted(
+            "pipelab.moe.hide(my_order()) runs it; what does it say?"
         ),
     ),
 )

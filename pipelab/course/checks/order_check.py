@@ -1,15 +1,19 @@
-"""Order check: can a layer's segments be started in this order, and does it hide as much communication as any?"""
+"""Order check: can a pair's segments be done in this order, does it hide as much as any, and do real ranks do it?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import isclose
+from typing import Any
 
-from ...simulator import Costs
-from ...simulator.segment_order import COMPUTE, NEEDS, all_orders, exposed, order_problems, place_segments
+from ...ir import ORDERS, Segment, SegmentOrder, all_orders, order_problems
+from ...ir.segments import needs
+from ...simulator import Costs, place_segments
+from ...simulator.pair_timing import Order, exposed
+from ...timeline import COMPUTE
 from ..isolation import Question
 from .feedback import Feedback
 from .judge import Called, Judge, Judged, Refused, Replies
@@ -17,13 +21,13 @@ from .judge import Called, Judge, Judged, Refused, Replies
 QUESTION = Question("order.py", "my_order")
 
 
-def check_order(order: Sequence[str], costs: Costs, layers: int = 4) -> Feedback:
+def check_order(order: Order, costs: Costs, *, layers: int = 4) -> Feedback:
     """Check a student's order of a MoE layer's segments: is it possible, and does no other take less time?
 
     Parameters
     ----------
-    order : sequence of str
-        Segments such as "attention(F)": those of :data:`pipelab.simulator.segment_order.NEEDS`, each once.
+    order : SegmentOrder, str, or sequence of str
+        Such as "deepseek", or a list of segments such as "attention(F)".
     costs : Costs
         Of a whole stage.
     layers : int
@@ -32,12 +36,16 @@ def check_order(order: Sequence[str], costs: Costs, layers: int = 4) -> Feedback
     Examples
     --------
     >>> costs = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12)
-    >>> check_order(["combine(F)", *(each for each in NEEDS if each != "combine(F)")], costs)
-    ✗ No possible order yet
-      - combine(F) comes before experts(F), which it needs
+    >>> check_order(["attention(F)", "dispatch(F)"], costs).reasons[0]
+    'experts(F) is missing'
     """
+    given: Any = ORDERS.get(order, order) if isinstance(order, str) else order
+    if isinstance(given, SegmentOrder):
+        given = given.segments
+    if isinstance(given, list | tuple):
+        given = [str(each) if isinstance(each, Segment) else each for each in given]
     right = Feedback(True, "Right: no other order takes less")
-    return POSSIBLE.feedback(Called({QUESTION.function: lambda: order}), right, Machine(costs, layers).hides())
+    return POSSIBLE.feedback(Called({QUESTION.function: lambda: given}), right, Machine(costs, layers).hides())
 
 
 def read_order(replies: Replies) -> list[str]:
@@ -46,13 +54,13 @@ def read_order(replies: Replies) -> list[str]:
     if not isinstance(answer, list) or not all(isinstance(segment, str) for segment in answer):
         raise Refused("it returns no list of segments, such as 'attention(F)'")
     if len(answer) > 100:
-        raise Refused(f"it returns {len(answer)} segments; a layer has {len(NEEDS)}")
+        raise Refused(f"it returns {len(answer)} segments; a layer has 10")
     return answer
 
 
 def _possible(replies: Replies, _: None) -> Judged:
     problems = order_problems(read_order(replies))
-    return Judged(not problems, tuple(problems))
+    return Judged(not problems, tuple(map(str, problems)))
 
 
 POSSIBLE: Judge[None] = Judge([None], _possible, wrong="No possible order yet")
@@ -70,8 +78,8 @@ class Machine:
         """How long the best of all orders takes."""
         return min(map(self.takes, all_orders()))
 
-    def takes(self, order: Sequence[str]) -> float:
-        return float(max(segment.end for segment in place_segments(order, self.costs, self.layers)))
+    def takes(self, order: Sequence[str | Segment]) -> float:
+        return float(max(segment.end for segment in place_segments(order, self.costs, layers=self.layers)))
 
     def hides(self) -> Judge[None]:
         """All points for the best order, none for one that hides nothing."""
@@ -81,7 +89,7 @@ class Machine:
         order = read_order(replies)
         if order_problems(order):
             raise Refused("only an order that is possible can be timed", title="Not timed yet")
-        placed, takes = place_segments(order, self.costs, self.layers), self.takes(order)
+        placed, takes = place_segments(order, self.costs, layers=self.layers), self.takes(order)
         figures = f"{float(exposed(placed)):g} of its communication is exposed"
         if takes <= self.best or isclose(takes, self.best):  # floats round
             return Judged(1, (f"it takes {takes:g}; {figures}",))
@@ -90,11 +98,33 @@ class Machine:
         waits = [(after.start - before.end, after) for before, after in pairwise(computed)]
         wait, late = max(waits, key=lambda pair: pair[0])
         if wait > 0:
-            name = f"{late.name}({late.direction})"
-            needed = NEEDS[name] or ("what the layer before it sends",)
+            name = Segment(late.name, late.direction)
+            needed = needs(SegmentOrder.of(order).segments).get(name, "what the layer before it sends")
             reasons.append(
-                f"the longest wait of the compute stream, {float(wait):g}, is before {name}: {needed[0]} has not come "
+                f"the longest wait of the compute stream, {float(wait):g}, is before {name}: {needed} has not come "
                 "yet. What could be computed meanwhile?"
             )
         serial = float(self.costs.duration("F", 0) + self.costs.duration("B", 0))
         return Judged((serial - takes) / (serial - self.best), tuple(reasons))
+
+    def runs(self, ranks: int = 2) -> Judge[None]:
+        """All points for an order that real ranks have done, with the gradients of a pair that waits for everything."""
+        return Judge([None], partial(self._ran, ranks=ranks), wrong="Possible, but real ranks did something else")
+
+    def _ran(self, replies: Replies, _: None, ranks: int) -> Judged:
+        from ...moe import hide
+        from ...ranks import RankError
+
+        order = read_order(replies)
+        if order_problems(order):
+            raise Refused("only an order that is possible can be run", title="Not run yet")
+        try:
+            found = hide(order, pace=self.costs, ranks=ranks, layers=self.layers, repeats=2)
+        except (RankError, OSError) as error:
+            raise Refused(f"the run failed: {error}") from None
+        assert found.simulated is not None
+        times = f"measured {found.overlapped:.0f} ms, simulated {float(found.simulated.overlapped):.0f} ms"
+        if found.gradients_equal and found.in_order:
+            return Judged(1, (f"{times}; {found.hidden_share:.0%} hidden; gradients equal those of a blocking pair",))
+        wrong = ["gradients differ from those of a blocking pair"] * (not found.gradients_equal)
+        return Judged(0, (*wrong, *["the ranks did not keep to the order"] * (not found.in_order)))

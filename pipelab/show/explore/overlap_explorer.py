@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...amounts import at_least
+from ...ir import ORDERS, SegmentOrder
 from ...simulator import Costs
-from ...simulator.pair_timing import PairTimes, pair_times
+from ...simulator.pair_timing import Order, PairTimes, pair_times
 from ...table import Table
 from ...timeline import COMM, Timeline
 from ..backends.picture import Picture
 from ..backends.svg import legend_html
 from ..figures import number, origin, percent
 from ..plots.timeline_plots import plot
-from .base import Explorer, html, row, slider
+from .base import Explorer, choice, html, row, slider
 from .panel import Panel
 
 if TYPE_CHECKING:
@@ -28,13 +29,17 @@ _COMPUTE_MS = 60.0  # of F, of I and of W, each
 _LAYERS = 4
 
 
-def explore_overlap(share: float = 0.5, *, ranks: int = 2, repeats: int = 3) -> OverlapExplorer:
-    """A widget: one forward and one backward of a stage with experts, done as an overlapped pair.
+def explore_overlap(
+    share: float = 0.5, *, order: Order = "deepseek", ranks: int = 2, repeats: int = 3
+) -> OverlapExplorer:
+    """A widget: one forward and one backward of a stage with experts, as an overlapped pair in an order of choice.
 
     Parameters
     ----------
     share : float
         Of communication in all that they do, from 0.1 to 0.8; their computation is 60 ms for each of F, I and W.
+    order : SegmentOrder, str, or sequence of str
+        Of the pair's segments, to begin with. An order of your own becomes one of the choices.
     ranks : int
         Over which the stage's experts are spread when the button runs it.
     repeats : int
@@ -43,7 +48,7 @@ def explore_overlap(share: float = 0.5, *, ranks: int = 2, repeats: int = 3) -> 
     Raises
     ------
     ValueError
-        For a share beyond the slider's limits.
+        For a share beyond the slider's limits, and for an order that can't be done.
 
     Examples
     --------
@@ -52,25 +57,30 @@ def explore_overlap(share: float = 0.5, *, ranks: int = 2, repeats: int = 3) -> 
     """
     if not 0.1 <= share <= 0.8:
         raise ValueError(f"share must be from 0.1 to 0.8, its slider's limits; got {share}")
-    return OverlapExplorer(share, at_least(1, ranks, "ranks"), at_least(1, repeats, "repeats"))
+    given = SegmentOrder.of(order)
+    given.require_valid()
+    return OverlapExplorer(share, given, at_least(1, ranks, "ranks"), at_least(1, repeats, "repeats"))
 
 
 class OverlapExplorer(Explorer):
     """What `explore_overlap` returns. predicted: what the simulator says;  result: a Hiding, what a run showed."""
 
-    def __init__(self, share: float, ranks: int, repeats: int) -> None:
+    def __init__(self, share: float, order: SegmentOrder, ranks: int, repeats: int) -> None:
         super().__init__("overlap")
         self.ranks, self.repeats = ranks, repeats
         meaning = "communication's part of all that a forward and a backward do"
         self.share = slider("Communication share", share, 0.1, 0.8, 0.05, tooltip=meaning)
+        orders = {each.name: each for each in (*ORDERS.values(), order)}
+        self.order = choice("Order", orders.items(), order)
         self.pair, self.blocking, self.overlapped = Panel("pair"), Panel("blocking"), Panel("overlapped")
         self.legend, self.table = html("legend"), html("figures")
         run = [row(*self.experiment.widgets), self.experiment.status]
-        self.fill([self.share, self.pair, self.legend, *run, self.blocking, self.overlapped, self.table], [self.share])
+        found = [self.blocking, self.overlapped, self.table]
+        self.fill([self.share, self.order, self.pair, self.legend, *run, *found], [self.share, self.order])
 
     @property
-    def settings(self) -> float:
-        return self.share.value
+    def settings(self) -> tuple[float, SegmentOrder]:
+        return self.share.value, self.order.value
 
     @property
     def costs(self) -> Costs:
@@ -85,9 +95,10 @@ class OverlapExplorer(Explorer):
         return f"hiding: {percent(self.share.value)} communication, {times}"
 
     def draw(self, change: Any) -> None:
-        self.predicted = times = pair_times(self.costs, 2 * _LAYERS)
+        self.predicted = times = pair_times(self.costs, 2 * _LAYERS, order=self.order.value)
         until = max(float(times.serial), self.fresh.blocking * 1.02 if self.fresh else 0.0)
-        title = f"the pair, predicted · {number(times.overlapped)} ms instead of {number(times.serial)} ms"
+        took = f"{number(times.overlapped)} ms instead of {number(times.serial)} ms"
+        title = f"the pair, predicted · order {self.order.value.name} · {took}"
         self.pair.show(times.timeline, title, until)
         self.legend.value = legend_html(times.timeline)
         for panel, how, place in ((self.blocking, "blocking", 0), (self.overlapped, "overlapped", 1)):
@@ -111,7 +122,9 @@ class OverlapExplorer(Explorer):
 
             return started(progress=report, cancel=cancel)
 
-        started = partial(hide, self.costs, ranks=self.ranks, layers=_LAYERS, repeats=self.repeats)
+        started = partial(
+            hide, self.order.value, pace=self.costs, ranks=self.ranks, layers=_LAYERS, repeats=self.repeats
+        )
         return run
 
     def still(self) -> Picture:

@@ -7,8 +7,7 @@ from typing import Any
 
 from ...profiler.kernels import COMMUNICATION, COMPUTATION, ROLES
 from ...profiler.profile import Profile, ProfileBlock
-from ...simulator.segment_order import COMM, COMPUTE
-from ...timeline import Intervals
+from ...timeline import COMM, COMPUTE, Intervals
 from ..backends.drawing import charts_picture
 from ..backends.picture import INCHES, UNITS, Picture, panel_width
 from ..figures import number
@@ -93,8 +92,8 @@ def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: fl
     Examples
     --------
     >>> from pipelab import Costs
-    >>> from pipelab.simulator.segment_order import DEEPSEEK, place_segments
-    >>> placed = place_segments(DEEPSEEK, Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
+    >>> from pipelab.simulator import place_segments
+    >>> placed = place_segments("deepseek", Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
     >>> plot_segments({"DeepSeek's order": placed}, unit="").panels[0].get_title("left")
     "DeepSeek's order · 24.5 · communication 24, 98 % hidden"
     """

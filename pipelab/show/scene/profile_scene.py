@@ -25,7 +25,7 @@ _KINDS = {
     "F": r"\(F\)|\bforward\b|\bfwd\b",
     "W": r"\(W\)|\bwgrad\b|weight.?grad",
     "I": r"\(I\)|\bdgrad\b|input.?grad",
-    "B": r"\(B\)|\bbackward\b|\bbwd\b",
+    "B": r"\(BW?\)|\bbackward\b|\bbwd\b",
 }
 
 

@@ -2,7 +2,10 @@
 
 import pytest
 
+from pipelab.ir import ORDERS
 from pipelab.show import explore_estimate, explore_overlap
+
+SEGMENTS = [str(segment) for segment in ORDERS["deepseek"].segments]
 
 
 def test_the_slider_changes_prediction_and_picture():
@@ -14,6 +17,19 @@ def test_the_slider_changes_prediction_and_picture():
     assert explorer.predicted.exposed > half.exposed  # more than there is to hide behind
     assert explorer.pair.picture.value != picture
     assert f"{float(explorer.predicted.exposed):.4g} ms" in explorer.table.value
+
+
+def test_the_order_is_a_choice_and_ones_own_is_one_of_them():
+    serial = [segment for way in ("F", "BW") for segment in SEGMENTS if segment[-2] in way]
+    explorer = explore_overlap(0.5, order=serial)
+    slow = explorer.predicted.overlapped
+    explorer.order.value = ORDERS["megatron"]
+    middle = explorer.predicted.overlapped
+    explorer.order.value = ORDERS["deepseek"]
+    assert explorer.predicted.overlapped < middle < slow
+    assert "order deepseek" in explorer.pair.picture.value
+    with pytest.raises(ValueError, match="attention.F. comes before|comes before attention"):
+        explore_overlap(order=serial[::-1])
 
 
 def test_without_a_kernel_there_is_a_picture():
