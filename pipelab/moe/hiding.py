@@ -119,9 +119,10 @@ def hide(
     order : SegmentOrder, str, or sequence of str
         Of the pair's segments: "deepseek", "megatron", or a list such as ``["combine(B)", "attention(F)", …]``.
     pace : Costs, optional
-        Of the whole stage. Each segment does its real work and is then held to an equal share of them, and each
-        exchange to a share of forward_comm or backward_input_comm; where that is 0, an exchange takes latency + bytes /
-        bandwidth. Where no computation has a cost, none is held. Default: nothing is held.
+        Of the whole stage, in ms unless they have another unit. Each segment does its real work and is then held to an
+        equal share of them, and each exchange to a share of forward_comm or backward_input_comm; where that is 0, an
+        exchange takes latency + bytes / bandwidth. Where no computation has a cost, none is held. Default: nothing is
+        held.
     ranks, layers : int
         Over how many ranks the experts are spread, and the number of blocks in the stage.
     width, tokens : int
@@ -153,6 +154,7 @@ def hide(
     pair_program(order, exchanges, exchanges)  # which says why not
     link, held = (0.0, None), None
     if pace is not None:
+        pace = pace.in_unit("ms")
         pace.require_stages(1)
         link = pace.latency / 1000, None if pace.bandwidth is None else 1000 * pace.bandwidth
         held = pace if pace.communicates or any(pace.duration(kind, 0) for kind in "FIW") else None

@@ -7,6 +7,7 @@ import signal
 import textwrap
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -110,6 +111,35 @@ def test_the_timeline_has_two_streams() -> None:
     assert {span.stream for span in timeline.spans} == {"compute", "comm"}
     assert set(timeline.actions) == {action for program in schedule.programs for action in program}
     assert result.gradients_equal
+
+
+#: Every exchange is waited for at once but dispatch(B), behind which all weights are left for the end.
+SERIAL = ["attention(F)", "dispatch(F)", "experts(F)", "combine(F)", "combine(B)", "experts(B)", "dispatch(B)"]
+SERIAL += ["attention(B)", "experts(W)", "attention(W)"]
+
+
+@pytest.mark.parametrize("order", ["megatron", SERIAL], ids=["megatron", "serial"])
+def test_a_step_runs_its_pairs_in_the_order_that_it_is_given(order: Any) -> None:
+    costs, schedule = Costs(8, 8, 8, forward_comm=12, backward_input_comm=12, unit="ms"), dualpipe(2, 4)
+    result = run(schedule, blocks(2), batch(8), loss=mse, expert_ranks=2, pace=costs, order=order)
+    assert result.gradients_equal, (result.max_gradient_error, result.worst)
+    takes = pair_times(costs, exchanges=2, order=order).overlapped
+    assert takes > pair_times(costs, exchanges=2).overlapped
+    assert result.simulated.makespan == simulate(schedule, replace(costs, overlapped=takes)).makespan
+    for action in (action for program in schedule.programs for action in program if action.parts):
+        spans = [span for span in result.timeline.spans if span.action == action]
+        assert sum(span.stream == "comm" for span in spans) == 4
+        assert sum(span.stream == "compute" for span in spans) == (6 if order is SERIAL else 4)
+
+
+def test_an_order_that_can_not_be_done_is_refused_before_a_rank_is_started() -> None:
+    for order, said in ((SERIAL[::-1], "comes before"), ("zb-h1", "one of deepseek"), (SERIAL[1:], "is missing")):
+        with pytest.raises(ValueError, match=said):
+            run(dualpipe(2, 4), blocks(2), batch(8), loss=mse, order=order)
+    of_two = [f"{each}{layer}" for layer in (0, 1) for each in SERIAL[:4]]
+    of_two += [f"{each}{layer}" for layer in (1, 0) for each in SERIAL[4:]]
+    with pytest.raises(ValueError, match="lists 2 layers, with two exchanges each; the stage has 2 exchanges"):
+        run(dualpipe(2, 4), blocks(2), batch(8), loss=mse, expert_ranks=2, order=of_two, check=False)
 
 
 @pytest.mark.parametrize("overlap", [False, True])
