@@ -16,7 +16,7 @@ CASES = [("naive", 4, 8), ("gpipe", 4, 8), ("1f1b", 4, 8), ("gpipe", 8, 16), ("1
 
 def measure(name: str, ranks: int, microbatches: int, pace_ms: int, steps: int) -> Row:
     """One line of the table. The median of all steps but the first, in which memory is measured too."""
-    costs = Costs(forward=pace_ms, backward_input=pace_ms / 2, backward_weight=pace_ms / 2)
+    costs = Costs(forward=pace_ms, backward_input=pace_ms / 2, backward_weight=pace_ms / 2, unit="ms")
     result = run(build(name, ranks, microbatches), steps=steps + 1, pace=costs, check=False)
     steady = result.timelines[1:]
     return {

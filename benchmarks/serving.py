@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from _table import Row, arguments, show
 
+from pipelab import Costs
 from pipelab.eplb import MovingAverage, contiguous, drifting, rebalance, zipf
 from pipelab.serving import Served, Serving, serve
 
-LAYERS, EXPERTS, PACE_US = 2, 16, 50.0
+LAYERS, EXPERTS = 2, 16
+PACE = Costs(forward=50, unit="us")  # of a token
 #: (ranks, slots)
 SIZES = [(4, 20), (8, 24)]
 WINDOWS, TOKENS = 12, 2048
@@ -35,10 +37,10 @@ def row(served: Serving, name: str, window: Served) -> Row:
     }
 
 
-def before_and_after(ranks: int, slots: int, pace_us: float | None, steps: int) -> list[Row]:
+def before_and_after(ranks: int, slots: int, pace: Costs | None, steps: int) -> list[Row]:
     load = zipf(LAYERS, EXPERTS, seed=0)
     plans = [contiguous(load, ranks, slots), rebalance(load, slots, ranks, policy="refined")]
-    served = serve([load, load], plans, tokens=TOKENS, steps=steps, pace_us=pace_us)
+    served = serve([load, load], plans, tokens=TOKENS, steps=steps, pace=pace)
     return [row(served, name, window) for name, window in zip(("before", "after"), served.windows, strict=True)]
 
 
@@ -48,7 +50,7 @@ def online(policy: str | None, every: int, steps: int) -> Row:
     ranks, slots = SIZES[0]
     average = MovingAverage(1)
     given = {"policy": policy, "every": every, "predictor": average, "max_moved": 0.2}
-    served = serve(loads, ranks=ranks, replicas=slots, tokens=TOKENS, steps=steps, pace_us=PACE_US, **given)
+    served = serve(loads, ranks=ranks, replicas=slots, tokens=TOKENS, steps=steps, pace=PACE, **given)
     return {
         "policy": policy or "never",
         "every": every if policy else 0,
@@ -66,15 +68,15 @@ def main() -> None:
     rows = [
         each
         for ranks, slots in SIZES
-        for pace_us in (None, PACE_US)
-        for each in before_and_after(ranks, slots, pace_us, options.steps)
+        for pace in (None, PACE)
+        for each in before_and_after(ranks, slots, pace, options.steps)
     ]
     runs = [online(*case, options.steps) for case in ((None, 1), ("incremental", 1), ("refined", 1), ("refined", 4))]
     note = f"{LAYERS} layers of {EXPERTS} experts, {TOKENS} tokens a step, medians of {options.steps} steps"
     if options.json:
         show(options, [*rows, *runs], note)
         return
-    show(options, rows, f"{note}; paced: {PACE_US:g} µs a token\n")
+    show(options, rows, f"{note}; paced: {PACE.forward} µs a token\n")
     show(options, runs, f"a drifting load, {WINDOWS} windows of {options.steps} steps on {SIZES[0][0]} ranks, paced")
 
 

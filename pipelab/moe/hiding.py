@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import threading
 
     from ..overlap.streams import SegmentSpan
-    from ..ranks.errors import RankState
+    from ..ranks.progress import Progress
     from ..ranks.worker import RankContext
 
 #: The action that a segment belongs to, by its direction. A backward has parts for the input and for the weights.
@@ -109,7 +109,7 @@ def hide(
     top_k: int = 2,
     repeats: int = 5,
     seed: int = 0,
-    progress: Callable[[list[RankState]], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Hiding:
     """Run a forward and a backward of a stage of MoE blocks on real ranks, over all of which its experts are spread.

@@ -6,11 +6,13 @@ Importing this room doesn't import torch: only ranks need it.
 from .doctor import examine
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout
 from .pool import Ranks
+from .progress import Progress
 from .torchrun import under_torchrun
 
 __all__ = [
     "Cancelled",
     "Deadlock",
+    "Progress",
     "RankDied",
     "RankError",
     "RankState",

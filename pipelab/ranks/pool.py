@@ -18,6 +18,7 @@ from typing import Any, cast
 from ..amounts import at_least
 from .errors import Cancelled, Deadlock, RankDied, RankError, RankState, RankTimeout, rebuilt, source_line, with_source
 from .forkserver_client import SERVER, ForkedRank
+from .progress import Progress
 from .torchrun import run_here, under_torchrun
 
 _GRACE = 0.3  # seconds in which ranks may still tell why, after the first has failed
@@ -82,7 +83,7 @@ class Ranks:
         *arguments: Any,
         timeout: float = 600,
         stall: float = 5,
-        progress: Callable[[list[RankState]], None] | None = None,
+        progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> list[Any]:
         """Call ``function(ctx, *arguments)`` on every rank. Functions and classes defined in a notebook work.
@@ -98,7 +99,8 @@ class Ranks:
         stall : float
             Seconds after which ranks that all wait for messages are given up.
         progress : function, optional
-            Called in this thread with the list of every rank's RankState, at most ten times a second.
+            Called in this thread with a Progress, at most ten times a second: how far ranks are is what they say to
+            their RankContext, in ``ctx.at("step 1", done=1, total=4)``.
         cancel : threading.Event, optional
             Ends the run when it is set.
 
@@ -173,7 +175,7 @@ class _Members:
         self,
         timeout: float,
         stall: float,
-        progress: Callable[[list[RankState]], None] | None,
+        progress: Callable[[Progress], None] | None,
         cancel: threading.Event | None,
     ) -> list[Any]:
         began = shown = time.monotonic()
@@ -202,7 +204,7 @@ class _Members:
                 state.seconds_unchanged = now - changed
             if progress and now - shown >= 0.1:
                 shown = now
-                progress(list(self.states))
+                progress(Progress.of(self.states))
             # A rank that has just finished may be what the others waited for: it counts, too.
             quiet = all(state.seconds_unchanged > stall for state in self.states)
             if quiet and all(state.waiting for state in self.states if state.alive):
@@ -210,7 +212,7 @@ class _Members:
             if now - began > timeout:
                 raise RankTimeout(timeout, self._asked())
         if progress:
-            progress(list(self.states))
+            progress(Progress.of(self.states))
         return [self.results[rank] for rank in range(self.ranks.size)]
 
     def _heard(self, rank: int, message: tuple) -> None:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..amounts import at_least
 from ..ir import Schedule, SegmentOrder, lower
-from ..ranks.errors import RankState
 from ..ranks.pool import Ranks
+from ..ranks.progress import Progress
 from ..simulator import Costs
 from ..simulator.pair_timing import Order
 from .job import Job, Report
@@ -27,37 +27,6 @@ if TYPE_CHECKING:
 #: What every rank of a run would import, imported once in the process that they are forked from.
 _PRELOAD = ("pipelab.models.text", "pipelab.models.transformer", "pipelab.runtime.training")
 _A_BATCH = "a batch is a pair of tensors, (inputs, targets)"
-
-
-class Progress(NamedTuple):
-    """How far a run is.
-
-    Parameters
-    ----------
-    done, total : int
-        Actions of all ranks and steps.
-    where : tuple of str
-        What each rank is doing.
-
-    Examples
-    --------
-    >>> Progress(done=3, total=12, where=("0F1", "1F0")).fraction
-    0.25
-    """
-
-    done: int
-    total: int
-    where: tuple[str, ...]
-
-    @classmethod
-    def of(cls, states: list[RankState], total: int) -> Progress:
-        """From what the ranks say of themselves."""
-        done = min(total, sum(state.done or 0 for state in states))
-        return cls(done, total, tuple(state.at or "starting" for state in states))
-
-    @property
-    def fraction(self) -> float:
-        return self.done / self.total if self.total else 0.0
 
 
 def run(
@@ -167,16 +136,11 @@ def run(
             order=SegmentOrder.of(order),
         )
     )
-    total = sum(map(len, job.schedule.programs)) * job.steps * job.expert_ranks
     if job.pace is not None:  # a message that is held back for so long is no deadlock
         stall += max(job.pace.journeys(schedule.num_stages), default=0) / 1000
 
-    def report(states: list[RankState]) -> None:
-        if progress:
-            progress(Progress.of(states, total))
-
     with Ranks(schedule.num_ranks * job.expert_ranks, device, preload=_PRELOAD) as ranks:
-        reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=report, cancel=cancel)
+        reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=progress, cancel=cancel)
     return collect(schedule, job, reports, pressed)
 
 

@@ -11,7 +11,8 @@ from ..amounts import at_least
 from ..eplb import POLICIES, Plan, Window, contiguous
 from ..eplb.sizes import as_array, as_load
 from ..ranks.pool import Ranks
-from ..runtime.run import Progress
+from ..ranks.progress import Progress
+from ..simulator import Costs
 from .fixed_routing import counts_of
 from .outcome import Served, Serving
 from .serving_job import Predictor, ServingJob, ServingReport
@@ -19,7 +20,6 @@ from .serving_job import Predictor, ServingJob, ServingReport
 if TYPE_CHECKING:
     import threading
 
-    from ..ranks.errors import RankState
     from ..ranks.worker import RankContext
 
 
@@ -35,8 +35,7 @@ def serve(
     max_moved: float = 0.1,
     tokens: int = 2048,
     steps: int = 3,
-    pace_us: float | None = None,
-    bandwidth: float | None = None,
+    pace: Costs | None = None,
     width: int = 64,
     hidden: int = 256,
     dtype: Any = "float32",
@@ -74,12 +73,11 @@ def serve(
         The share of each layer's slots that the policy "incremental" may change.
     tokens, steps : int
         Tokens of all ranks together, and steps per window.
-    pace_us : float, optional
-        Each rank's experts do their real work and are then held to this many µs per token, so that a few cores show the
-        wall time of many GPUs. Default: they are not held.
-    bandwidth : float, optional
-        Of an emulated link on which experts move, in bytes per ms: each rank is held until what it sent, or got, would
-        be through. Default: the machine's own.
+    pace : Costs, optional
+        Its `forward` is what a token costs on its expert: each rank's experts do their real work and are then held to
+        it, so that a few cores show the wall time of many GPUs; 0: they are not held. Its latency and bandwidth are
+        those of an emulated link on which experts move: each rank is held until what it sent, or got, would be through.
+        Costs without a unit are in ms. Default: nothing is held, and the link is the machine's own.
     width, hidden : int
         Of the experts.
     dtype : str or torch.dtype
@@ -115,21 +113,18 @@ def serve(
     predictor = Window(1) if predictor is None else predictor
     if not hasattr(predictor, "update"):
         raise ValueError(f"predictor must have update(load), as MovingAverage(4) does; got {predictor!r}")
-    for name, given in {"pace_us": pace_us, "bandwidth": bandwidth}.items():
-        if given is not None and not 0 < given < np.inf:
-            raise ValueError(f"{name} must be a number above 0, or None; got {given!r}")
+    if pace is not None:
+        if not isinstance(pace, Costs):
+            raise ValueError(f'pace must be Costs, such as Costs(forward=150, unit="us"); got {pace!r}')
+        pace = pace.in_unit("us")
+        if isinstance(pace.forward, tuple):
+            raise ValueError(f"pace.forward must be one number, what a token costs; got {pace.forward}")
     counts = np.stack([counts_of(window, tokens) for window in windows])
     when = frozenset(range(every, len(windows), every) if policy else ())
     shape = (width, hidden, _dtype(dtype), seed)
-    job = ServingJob(counts, plans, policy, when, predictor, max_moved, steps, pace_us, bandwidth, *shape, check)
-    total = size * len(windows) * steps
-
-    def report(states: list[RankState]) -> None:
-        if progress:
-            progress(Progress.of(states, total))
-
+    job = ServingJob(counts, plans, policy, when, predictor, max_moved, steps, pace, *shape, check)
     pool = Ranks(size, device, preload=["pipelab.serving.rank_server"])
-    reports = pool.run(_on_this_rank, job, timeout=timeout, progress=report, cancel=cancel)
+    reports = pool.run(_on_this_rank, job, timeout=timeout, progress=progress, cancel=cancel)
     return _collect(job, reports)
 
 
@@ -211,7 +206,7 @@ def _collect(job: ServingJob, reports: Sequence[ServingReport]) -> Serving:
                 moving=1000 * max(each.moving for each in ranks),
                 planning=1000 * max(each.planning for each in ranks),
                 error=ranks[0].error,
-                source="measured" if job.pace_us is None else "paced",
+                source="paced" if job.pace and job.pace.forward else "measured",
                 late=sum(each.late for each in ranks) / held if held else 0.0,
             )
         )
@@ -227,6 +222,5 @@ def _collect(job: ServingJob, reports: Sequence[ServingReport]) -> Serving:
         dtype=job.dtype,
         backend=reports[0].backend,
         expert_bytes=reports[0].expert_bytes,
-        pace_us=job.pace_us,
-        bandwidth=job.bandwidth,
+        pace=job.pace,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..amounts import counted
 from ..eplb import Plan
+from ..simulator import Costs
 from ..table import ShownAsTable, Table
 
 _COLUMNS: dict[str, tuple[Callable[[Served], Any], str, str]] = {
@@ -105,12 +106,11 @@ class Serving(ShownAsTable):
     dtype: str
     backend: str
     expert_bytes: int  #: weights of one expert
-    pace_us: float | None = None  #: µs per token that experts were held to; None: they were not
-    bandwidth: float | None = None  #: of the emulated link on which experts moved, in bytes per ms; None: a real one
+    pace: Costs | None = None  #: in µs: what a token, and a move of experts, were held to; None: they were not
 
     @property
     def source(self) -> str:
-        return "measured" if self.pace_us is None else "paced"
+        return "paced" if self.pace and self.pace.forward else "measured"
 
     @property
     def tolerance(self) -> float:
@@ -156,8 +156,9 @@ class Serving(ShownAsTable):
         """What was served, in one line."""
         of = f"{counted(self.layers, 'layer')} of {counted(self.experts, 'expert')}"
         said = [f"{counted(self.ranks, 'rank')}, {of}, {counted(self.tokens, 'token')} a step"]
-        said.append("measured" if self.pace_us is None else f"paced, {self.pace_us:g} µs a token")
-        if self.bandwidth is not None:
+        pace = self.pace
+        said.append(f"paced, {float(pace.forward):g} µs a token" if pace and pace.forward else "measured")
+        if pace and (pace.latency or pace.bandwidth):
             said.append("experts moved over an emulated link")
         return " · ".join([*said, f"{self.dtype}, {self.backend}"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
 
 class Watched(PlacedExperts):
-    """Experts whose computing time is measured, and that may be held to `pace_us` per token.
+    """Experts whose computing time is measured, and that may be held to a pace: a number of µs per token.
 
     used        seconds of CPU in this thread that the last computation took; on a GPU, of wall time
     took        seconds of wall time, with what the pace added
     held, late  seconds since `forget` that the pace gave, and by which the real work took longer
     """
 
-    def __init__(self, *arguments: Any, pace_us: float | None) -> None:
+    def __init__(self, *arguments: Any, token_us: float) -> None:
         super().__init__(*arguments)
-        self.pace_us, self.used, self.took = pace_us, 0.0, 0.0
+        self.token_us, self.used, self.took = token_us, 0.0, 0.0
         self.forget()
 
     def forget(self) -> None:
@@ -44,8 +45,8 @@ class Watched(PlacedExperts):
         began, clock = time.monotonic(), _clock(rows.device)
         outputs = super().compute(rows, counts)
         self.used = _clock(rows.device) - clock
-        if self.pace_us is not None:
-            until = began + len(rows) * self.pace_us / 1e6
+        if self.token_us:
+            until = began + len(rows) * self.token_us / 1e6
             self.held += until - began
             self.late += max(0.0, time.monotonic() - until)
             sleep_until(until)
@@ -67,8 +68,9 @@ class Server:
         sharpen_sleep()
         self.ctx, self.job, self.plan = ctx, job, job.plans[0]
         group = ExpertGroup.of()
+        token_us = float(job.pace.forward) if job.pace else 0.0
         self.layers = [
-            Watched(partial(self._expert, layer), self.plan, layer, group, pace_us=job.pace_us)
+            Watched(partial(self._expert, layer), self.plan, layer, group, token_us=token_us)
             for layer in range(self.plan.sizes.layers)
         ]
         self.dense = cache(self._expert)  # all experts, as one process would have them, for the check
@@ -84,6 +86,7 @@ class Server:
 
     @torch.inference_mode()
     def run(self) -> ServingReport:
+        self.ctx.at("ready", done=0, total=len(self.job.counts) * self.job.steps)
         windows = [self._window(window) for window in range(len(self.job.counts))]
         expert_bytes = self.layers[0].weights_of(self.layers[0].first).nbytes
         return ServingReport(windows, expert_bytes, f"{self.ctx.backend} on {self.ctx.device.type}")
@@ -133,8 +136,9 @@ class Server:
         dist.barrier()
         began = time.monotonic()
         found = migrate(self.layers, report.plan)
-        if self.job.bandwidth is not None:
-            sleep_until(began + max(found.bytes, found.sent_bytes) / self.job.bandwidth / 1000)
+        if self.job.pace is not None:
+            link = replace(self.job.pace, message_bytes=max(found.bytes, found.sent_bytes))
+            sleep_until(began + float(link.message(0)) / 1e6)
         report.moving, report.moved_slots, report.moved_bytes = time.monotonic() - began, found.slots, found.bytes
         report.changed, self.plan = True, report.plan
 

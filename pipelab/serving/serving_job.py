@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..eplb import Plan
+from ..simulator import Costs
 
 
 class Predictor(Protocol):
@@ -28,8 +29,7 @@ class ServingJob:
     predictor: Predictor
     max_moved: float
     steps: int
-    pace_us: float | None
-    bandwidth: float | None
+    pace: Costs | None  # in µs
     width: int
     hidden: int
     dtype: str

@@ -44,7 +44,7 @@ CONTRASTS = """() => {
         const [low, high] = [luminance(ink), luminance(below)].sort((one, other) => one - other);
         found.push([(high + 0.05) / (low + 0.05), text]); }
     return found; }"""
-EXPLORE = "explore_schedule('1f1b', ranks=4, microbatches=8, against='gpipe', pace_ms=50)"
+EXPLORE = "explore_schedule('1f1b', ranks=4, microbatches=8, against='gpipe', unit_ms=50)"
 CELLS = [f"from pipelab.show import explore_schedule\n{EXPLORE}", "1 + 1"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

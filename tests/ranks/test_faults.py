@@ -120,8 +120,8 @@ def test_a_rank_that_dies_is_the_cause_not_those_it_leaves_waiting(ranks, tmp_pa
             end()
         dist.recv(torch.ones(1), 1)
 
-    def note(states):
-        if states[1].at == "2B1":
+    def note(progress):
+        if progress.where[1] == "2B1":
             known.touch()
 
     with soon(), pytest.raises(RankDied, match=message):
@@ -129,11 +129,16 @@ def test_a_rank_that_dies_is_the_cause_not_those_it_leaves_waiting(ranks, tmp_pa
 
 
 def test_killed_from_outside(ranks) -> None:
-    def kill(states):
-        os.kill(states[0].pid, signal.SIGKILL)
+    def wait(ctx):
+        ctx.at(str(os.getpid()))
+        time.sleep(60)
+
+    def kill(progress):
+        if progress.where[0].isdigit():
+            os.kill(int(progress.where[0]), signal.SIGKILL)
 
     with soon(), pytest.raises(RankDied, match="rank 0 was killed by SIGKILL"):
-        ranks.run(lambda ctx: time.sleep(60), progress=kill)
+        ranks.run(wait, progress=kill)
 
 
 def test_a_deadlock_says_who_waits_for_whom(ranks) -> None:
@@ -224,7 +229,7 @@ def test_the_forkserver_is_killed(ranks) -> None:
 
 def test_the_forkserver_is_killed_in_a_run(ranks) -> None:
     with soon(), pytest.raises(RankError):
-        ranks.run(lambda ctx: time.sleep(60), progress=lambda states: os.kill(SERVER.process.pid, signal.SIGKILL))
+        ranks.run(lambda ctx: time.sleep(60), progress=lambda at: os.kill(SERVER.process.pid, signal.SIGKILL))
 
 
 def test_interrupts_while_ranks_start(ranks) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from pipelab.ranks import RankError, Ranks
+from pipelab.ranks import Progress, RankError, Ranks, RankState
 from pipelab.ranks.forkserver_client import SERVER
 from tests.ranks.drivers import driver
 
@@ -75,16 +75,24 @@ def test_progress_tells_where_ranks_are(tmp_path) -> None:
             while not (tmp_path / f"{ctx.rank} step {step}").exists():
                 time.sleep(0.01)
 
-    def note(states):
-        seen.append([(state.at, state.done, state.total) for state in states])
-        for rank, (at, *_) in enumerate(seen[-1]):
+    def note(progress):
+        seen.append(progress)
+        for rank, at in enumerate(progress.where):
             (tmp_path / f"{rank} {at}").touch()
 
-    seen: list[list[tuple[str, int, int]]] = []
+    seen: list[Progress] = []
     Ranks(2).run(slow, progress=note)
     for step in range(4):
-        assert (f"step {step}", step + 1, 4) in {state for states in seen for state in states}
-    assert seen[-1] == [("step 3", 4, 4)] * 2
+        assert f"step {step}" in {at for progress in seen for at in progress.where}
+    assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
+    assert seen[-1] == (8, 8, ("step 3", "step 3"))
+
+
+def test_how_many_there_are_is_known_once_every_rank_has_said_so() -> None:
+    states = [RankState(0, at="F", done=1, total=4), RankState(1)]
+    assert Progress.of(states) == (1, 0, ("F", "starting")) and Progress.of(states).fraction == 0
+    states[1].total = 4
+    assert Progress.of(states).fraction == 1 / 8
 
 
 def test_a_result_that_can_not_be_sent() -> None:

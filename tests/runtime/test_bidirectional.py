@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from pipelab import Schedule, run, simulate
 from pipelab.ir import Placement, bidirectional, from_csv
 from pipelab.models import batches, transformer_stages
-from pipelab.ranks import RankDied
+from pipelab.ranks import Progress, RankDied
 from pipelab.ranks.forkserver_client import SERVER
-from pipelab.runtime import Progress
 from pipelab.schedules import dualpipe
 from tests.ir.generate import random_schedule
 from tests.ranks.drivers import gone

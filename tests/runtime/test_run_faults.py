@@ -14,9 +14,8 @@ from torch import nn
 
 from pipelab import Action, Costs, Schedule, run
 from pipelab.ir import ScheduleError, linear
-from pipelab.ranks import Cancelled, RankDied, RankTimeout
+from pipelab.ranks import Cancelled, Progress, RankDied, RankTimeout
 from pipelab.ranks.forkserver_client import ForkServer
-from pipelab.runtime import Progress
 from pipelab.schedules import gpipe
 from tests.runtime.small import linears, mse, vectors
 

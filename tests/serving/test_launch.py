@@ -13,11 +13,10 @@ import psutil
 import pytest
 from hypothesis import given, strategies as st
 
-from pipelab import Plan, rebalance
+from pipelab import Costs, Plan, rebalance
 from pipelab.eplb import MovingAverage, Window, contiguous, drifting, one_hot, zipf
-from pipelab.ranks import Cancelled, RankDied
+from pipelab.ranks import Cancelled, Progress, RankDied
 from pipelab.ranks.forkserver_client import SERVER, ForkServer
-from pipelab.runtime import Progress
 from pipelab.serving import Serving, serve
 from pipelab.serving.fixed_routing import counts_of, routes_of
 from pipelab.serving.migration import transfers
@@ -80,7 +79,7 @@ def test_the_stragglers_computation_falls() -> None:
 
 
 def test_paced_experts_take_what_is_prescribed() -> None:
-    served, _ = before_and_after(4, 12, pace_us=200, steps=2)
+    served, _ = before_and_after(4, 12, pace=Costs(200, unit="us"), steps=2)
     assert served.source == "paced" and "paced, 200 µs a token" in str(served)
     for window in served.windows:
         assert (window.wall >= 0.2 * window.tokens - 1e-6).all()  # floats
@@ -89,7 +88,7 @@ def test_paced_experts_take_what_is_prescribed() -> None:
 
 
 def test_an_emulated_link_holds_the_move() -> None:
-    served, plans = before_and_after(4, 12, bandwidth=40.0)
+    served, plans = before_and_after(4, 12, pace=Costs(0, bandwidth=0.04, unit="us"))
     moves = [move for move in transfers(plans[1], plans[0]) if move.slot // 3 != move.source // 3]
     arriving = max(np.bincount([move.slot // 3 for move in moves]))
     assert served.windows[1].moving >= arriving * served.expert_bytes / 40 - 1e-6
@@ -134,7 +133,7 @@ class TestOnline:
         assert served.total == pytest.approx(sum(window.step for window in served.windows))
 
     def test_when_it_pays(self) -> None:
-        served = serve(self.loads[:3], ranks=4, replicas=16, policy="refined", pace_us=300, **SMALL)
+        served = serve(self.loads[:3], ranks=4, replicas=16, policy="refined", pace=Costs(300, unit="us"), **SMALL)
         before, after, _ = served.windows
         saved = before.step - after.step
         assert served.totals[1] - served.totals[0] == pytest.approx(after.step + after.moving + after.planning)
@@ -176,9 +175,9 @@ class TestRefusals:
             ({"policy": "magic"}, "policy must be one of greedy, refined, incremental, or None; got 'magic'"),
             ({"every": 0}, "every must be at least 1; got 0"),
             ({"tokens": 0}, "tokens must be at least 1; got 0"),
-            ({"pace_us": -1}, "pace_us must be a number above 0, or None; got -1"),
-            ({"pace_us": float("nan")}, "pace_us must be a number above 0"),
-            ({"bandwidth": 0}, "bandwidth must be a number above 0, or None; got 0"),
+            ({"pace": 150}, 'pace must be Costs, such as Costs.forward=150, unit="us".; got 150'),
+            ({"pace": Costs([1, 2])}, r"pace.forward must be one number, what a token costs; got \(1000, 2000\)"),
+            ({"pace": Costs(unit="h")}, "'h' is no known unit of time"),
             ({"max_moved": 2}, "max_moved is a share of the slots, 0 to 1; got 2"),
             ({"predictor": 3}, r"predictor must have update\(load\)"),
             ({"dtype": "int8"}, "dtype must be one of float64, float32, bfloat16, float16; got 'int8'"),
@@ -243,7 +242,7 @@ class TestFaults:
 
         with pytest.raises(Cancelled):
             given = {**SMALL, "steps": 300}
-            serve(np.ones((1, 8)), ranks=2, pace_us=1000, progress=progress, cancel=cancel, **given)
+            serve(np.ones((1, 8)), ranks=2, pace=Costs(1), progress=progress, cancel=cancel, **given)
         assert gone(psutil.Process(SERVER.process.pid).children())
         assert 0 < seen[-1].fraction < 1 and "window 0, step" in seen[-1].where[0]
 

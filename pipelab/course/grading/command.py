@@ -10,10 +10,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ...ranks import Progress
 from ...table import Table
 from ..assignments import ASSIGNMENTS, Assignment, assignment
 from ..isolation import Limits
-from .folder import Done, grade_folder
+from .folder import grade_folder
 from .grader import grade
 from .leaderboard import Leaderboard
 from .results import GradedSubmission
@@ -78,10 +79,10 @@ def _folder(options: argparse.Namespace, wanted: Assignment, limits: Limits) -> 
         print(_CLEAR * sys.stderr.isatty(), end="", file=sys.stderr, flush=True)
 
 
-def _tell(done: Done) -> None:
+def _tell(progress: Progress) -> None:
     """One line on the terminal that says how far it is; elsewhere, one line for each submission."""
     terminal = sys.stderr.isatty()
-    line = f"{done.done}/{done.total}  {done.graded.name}: {done.graded.score:g}{' (as before)' * done.known}"
+    line = f"{progress.done}/{progress.total}  {progress.where[0]}"
     print(_CLEAR * terminal + line, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
 

@@ -8,8 +8,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+from ...ranks import Progress
 from ..assignments import Assignment, assignment as named
 from ..isolation import Limits
 from .grader import grade
@@ -20,15 +20,6 @@ SUMMARY = "summary.csv"
 _UNGRADED = "it could not be graded"
 
 
-class Done(NamedTuple):
-    """How far it is: what has just been graded, whether it is from before, and how many of how many."""
-
-    graded: GradedSubmission
-    known: bool
-    done: int
-    total: int
-
-
 def grade_folder(
     folder: str | Path,
     assignment: str | Assignment,
@@ -37,7 +28,7 @@ def grade_folder(
     hints: int = 0,
     limits: Limits | None = None,
     again: bool = False,
-    progress: Callable[[Done], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> list[GradedSubmission]:
     """Grade every submission of a folder. One that can't be graded at all has 0 points and the reason.
 
@@ -54,8 +45,8 @@ def grade_folder(
         As for `grade`.
     again : bool
         Grade also what was graded before: the same content, for the same version of the assignment and the same hints.
-    progress : function (Done), optional
-        Called after each.
+    progress : function, optional
+        Called with a Progress after each: how many are graded, of how many, and the name and score of this one.
 
     Returns
     -------
@@ -84,14 +75,15 @@ def grade_folder(
     for number, (of, path) in enumerate(zip(_names(paths), paths, strict=True), 1):
         fingerprint = _fingerprint(path, wanted, hints)
         found = None if again or not fingerprint else _before(results / f"{of}.grade.json", fingerprint)
-        graded = found or _graded(path, of, wanted, hints, limits)
+        graded = found if found is not None else _graded(path, of, wanted, hints, limits)
         if found is None:
             known = None if graded.foul.startswith(_UNGRADED) else fingerprint  # the next call tries again
             _write(results / f"{of}.grade.json", json.dumps({"of": known, "grade": json.loads(graded.to_json())}))
             _write(results / f"{of}.json", json.dumps(graded.gradescope(), indent=1))
         all_graded.append(graded)
         if progress:
-            progress(Done(graded, found is not None, number, len(paths)))
+            said = f"{graded.name}: {graded.score:g}" + (" (as before)" if found is not None else "")
+            progress(Progress(number, len(paths), (said,)))
     _write(results / SUMMARY, _summary(all_graded))
     return all_graded
 

@@ -47,7 +47,7 @@ def explore_bubble(
     *,
     controls: Iterable[str] = _CONTROLS,
     limits: Mapping[str, tuple[float, ...]] | None = None,
-    pace_ms: int = 10,
+    unit_ms: int = 10,
     steps: int = 3,
     **costs: float,
 ) -> BubbleExplorer:
@@ -55,7 +55,7 @@ def explore_bubble(
 
     Parameters
     ----------
-    schedule, ranks, microbatches, controls, limits, pace_ms, steps : as of :func:`explore_schedule`
+    schedule, ranks, microbatches, controls, limits, unit_ms, steps : as of :func:`explore_schedule`
         The ranks and micro-batches are even numbers.
     **costs : float
         Where their sliders begin; overlapped by default at F + I + W, where an overlapped pair gains nothing.
@@ -67,7 +67,7 @@ def explore_bubble(
     """
     values = {"ranks": ranks, "microbatches": microbatches, **with_costs(costs)}
     chosen = Controls(schedule, None, with_middle(), controls, {**_LIMITS, **(limits or {})}, values)
-    return BubbleExplorer(chosen, pace_ms, steps)
+    return BubbleExplorer(chosen, unit_ms, steps)
 
 
 class BubbleExplorer(ScheduleExplorer):

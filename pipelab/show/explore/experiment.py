@@ -14,7 +14,7 @@ from IPython.core.getipython import get_ipython
 from ...ranks.errors import Cancelled
 
 if TYPE_CHECKING:
-    from ...runtime import Progress
+    from ...ranks import Progress
 
 WRONG = "#D55E00"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,8 +21,6 @@ from .panel import Panel
 
 if TYPE_CHECKING:
     from ...moe import Hiding
-    from ...ranks.errors import RankState
-    from ...runtime import Progress
 
 _COMPUTE_MS = 60.0  # of F, of I and of W, each
 _LAYERS = 4
@@ -114,18 +111,8 @@ class OverlapExplorer(Explorer):
 
     def job(self) -> Callable[..., Hiding]:
         from ...moe import hide
-        from ...runtime import Progress
 
-        def run(progress: Callable[[Progress], None], cancel: threading.Event) -> Hiding:
-            def report(states: list[RankState]) -> None:
-                progress(Progress.of(states, total=0))
-
-            return started(progress=report, cancel=cancel)
-
-        started = partial(
-            hide, self.order.value, pace=self.costs, ranks=self.ranks, layers=_LAYERS, repeats=self.repeats
-        )
-        return run
+        return partial(hide, self.order.value, pace=self.costs, ranks=self.ranks, layers=_LAYERS, repeats=self.repeats)
 
     def still(self) -> Picture:
         return plot(self.predicted.timeline, title=f"{self!r} · run the cell for the slider")

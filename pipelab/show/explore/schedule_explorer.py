@@ -46,7 +46,7 @@ def explore_schedule(
     schedules: Iterable[str] | Mapping[str, Builder] | None = None,
     controls: Iterable[str] = DEFAULT_CONTROLS,
     limits: Mapping[str, tuple[float, ...]] | None = None,
-    pace_ms: int = 10,
+    unit_ms: int = 10,
     steps: int = 3,
     **costs: float,
 ) -> ScheduleExplorer:
@@ -69,7 +69,7 @@ def explore_schedule(
         Which to show: "schedule", "against", and sliders.
     limits : mapping of str to tuple
         (smallest, largest) or (smallest, largest, step) of a slider, where the usual ones don't suit.
-    pace_ms : int
+    unit_ms : int
         Milliseconds that one unit of cost lasts in a paced run.
     steps : int
         Training steps of a run; the one of median length is shown.
@@ -88,7 +88,7 @@ def explore_schedule(
     explorer: gpipe, 4 ranks, 8 micro-batches
     """
     values = {"ranks": ranks, "microbatches": microbatches, **costs}
-    return ScheduleExplorer(Controls(schedule, against, schedules, controls, limits or {}, values), pace_ms, steps)
+    return ScheduleExplorer(Controls(schedule, against, schedules, controls, limits or {}, values), unit_ms, steps)
 
 
 class ScheduleExplorer(Explorer):
@@ -98,10 +98,10 @@ class ScheduleExplorer(Explorer):
     suit the schedule;  result: the last run on real ranks, a Run, or None
     """
 
-    def __init__(self, controls: Controls, pace_ms: int, steps: int) -> None:
-        pace_ms = at_least(0, pace_ms, "pace_ms")
-        if not _PACES[0] <= pace_ms <= _PACES[1]:
-            raise ValueError(f"pace_ms must be from {_PACES[0]} to {_PACES[1]}, its slider's limits; got {pace_ms}")
+    def __init__(self, controls: Controls, unit_ms: int, steps: int) -> None:
+        unit_ms = at_least(0, unit_ms, "unit_ms")
+        if not _PACES[0] <= unit_ms <= _PACES[1]:
+            raise ValueError(f"unit_ms must be from {_PACES[0]} to {_PACES[1]}, its slider's limits; got {unit_ms}")
         super().__init__("explorer")
         self.controls, self.steps = controls, at_least(1, steps, "steps")
         self.timeline: Timeline | None = None
@@ -116,7 +116,7 @@ class ScheduleExplorer(Explorer):
         )
         look = {"style": {"description_width": "92px"}, "layout": widgets.Layout(width="300px")}
         meaning = "how long a duration of 1 lasts in a paced run"
-        self.pace = slider("ms per unit", pace_ms, *_PACES, tooltip=meaning, continuous_update=False, **look)
+        self.pace = slider("ms per unit", unit_ms, *_PACES, tooltip=meaning, continuous_update=False, **look)
         meaning = "the place in the step that the cursor shows"
         self.play, self.time, self.link = player("Time", _TICKS, 120, readout=False, tooltip=meaning)
         self.time.observe(self._pointed, "value")

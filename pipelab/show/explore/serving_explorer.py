@@ -11,6 +11,7 @@ import numpy as np
 from ...amounts import at_least
 from ...eplb import Plan, contiguous, rebalance, zipf
 from ...eplb.sizes import as_layers
+from ...simulator import Costs
 from ...table import Table
 from ..backends.picture import Picture
 from ..backends.svg import scene_svg
@@ -29,6 +30,7 @@ _POLICIES = ("greedy", "refined", "incremental")
 _RANKS = (2, 4, 8)
 _MAX_SKEW = 2.0
 _TOKENS, _STEPS = 2048, 5
+_PACE = Costs(forward=150, unit="us")
 _MAX_MOVED = 0.25  # of the slots, by "incremental"
 _ROW, _LEFT = 22, 66  # units
 
@@ -41,7 +43,7 @@ def explore_serving(
     spare: int = 1,
     skew: float = 1.0,
     policy: str = "refined",
-    pace_us: float = 150.0,
+    pace: Costs = _PACE,
     seed: int = 0,
 ) -> ServingExplorer:
     """A widget: the tokens of every rank before and after a plan, and a button that serves both on real ranks.
@@ -62,8 +64,9 @@ def explore_serving(
     policy : str
         To begin with: "greedy", "refined" or "incremental", which starts from the placement before and may change a
         quarter of the slots.
-    pace_us : float
-        µs per token that each rank's experts are held to, so that wall time shows the balance on a few cores.
+    pace : Costs
+        Its `forward` is what a token costs on its expert: each rank's experts are held to it, so that wall time shows
+        the balance on a few cores.
     seed : int
         Of the zipf load, and of the run.
 
@@ -84,8 +87,8 @@ def explore_serving(
             f"ranks must be 2, 4 or 8, spare 0 to 4, skew 0 to {_MAX_SKEW:g} and policy one of {', '.join(_POLICIES)}; "
             f"got {ranks=}, {spare=}, {skew=}, {policy=}"
         )
-    if not 0 < pace_us < np.inf:
-        raise ValueError(f"pace_us must be a number above 0; got {pace_us}")
+    if not isinstance(pace, Costs) or not pace.in_unit("us").forward:
+        raise ValueError(f'pace must be Costs with a forward above 0, such as Costs(150, unit="us"); got {pace!r}')
     given = {} if loads is None else loads if isinstance(loads, Mapping) else {"load": loads}
     named = {name: as_layers(load, name=f"load {name!r}") for name, load in given.items()}
     for name, load in named.items() if named else [("zipf", np.ones((1, experts := at_least(1, experts, "experts"))))]:
@@ -93,19 +96,17 @@ def explore_serving(
             raise ValueError(f"explore_serving shows one layer; load {name!r} has {len(load)}: take load[0], say")
         if load.shape[1] < max(_RANKS):
             raise ValueError(f"there must be {max(_RANKS)} experts or more; load {name!r} has {load.shape[1]}")
-    return ServingExplorer(
-        named, experts, {"ranks": ranks, "spare": spare, "skew": skew, "policy": policy}, pace_us, seed
-    )
+    return ServingExplorer(named, experts, {"ranks": ranks, "spare": spare, "skew": skew, "policy": policy}, pace, seed)
 
 
 class ServingExplorer(Explorer):
     """What `explore_serving` returns. before, after: plans;  result: a Serving, what the last run of them showed."""
 
     def __init__(
-        self, loads: dict[str, np.ndarray], experts: int, values: dict[str, Any], pace_us: float, seed: int
+        self, loads: dict[str, np.ndarray], experts: int, values: dict[str, Any], pace: Costs, seed: int
     ) -> None:
         super().__init__("server")
-        self.loads, self.experts, self.pace_us, self.seed = loads, experts, pace_us, seed
+        self.loads, self.experts, self.pace, self.seed = loads, experts, pace, seed
         self.choice = choice("Load", loads)
         self.skew = slider("Skew, zipf exponent", values["skew"], 0, _MAX_SKEW, 0.1)
         self.spare = slider("Spare slots per rank", values["spare"], 0, 4)
@@ -157,7 +158,7 @@ class ServingExplorer(Explorer):
         from ...serving import serve
 
         plans = [self.before, self.after]
-        given: dict[str, Any] = {"tokens": _TOKENS, "steps": _STEPS, "pace_us": self.pace_us, "seed": self.seed}
+        given: dict[str, Any] = {"tokens": _TOKENS, "steps": _STEPS, "pace": self.pace, "seed": self.seed}
         return partial(serve, [plan.load for plan in plans], plans, **given)
 
     def still(self) -> Picture:

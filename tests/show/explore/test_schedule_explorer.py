@@ -82,8 +82,8 @@ def test_an_exception_is_shown_in_the_pictures_place():
         ({"forwards": 2}, "no control 'forwards'"),
         ({"ranks": 99}, "ranks must be from 1 to 16"),
         ({"limits": {"m": (1, 2)}}, "no control 'm'"),
-        ({"pace_ms": 0}, "pace_ms must be from 2 to 50, its slider's limits; got 0"),
-        ({"pace_ms": 60}, "pace_ms must be from 2 to 50, its slider's limits; got 60"),
+        ({"unit_ms": 0}, "unit_ms must be from 2 to 50, its slider's limits; got 0"),
+        ({"unit_ms": 60}, "unit_ms must be from 2 to 50, its slider's limits; got 60"),
         ({"steps": 0}, "steps must be at least 1; got 0"),
     ],
 )
@@ -114,7 +114,7 @@ def test_every_control_is_documented_by_its_text():
 
 @pytest.mark.timeout(180)
 def test_the_button_runs_real_ranks_and_cancel_ends_them():
-    explorer = explore_schedule("1f1b", ranks=2, microbatches=3, pace_ms=5, against="zb-v")
+    explorer = explore_schedule("1f1b", ranks=2, microbatches=3, unit_ms=5, against="zb-v")
     experiment, said = explorer.experiment, []
     experiment.status.observe(lambda change: said.append(change.new), "value")
     experiment.button.click()

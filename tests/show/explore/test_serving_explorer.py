@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelab import rebalance
+from pipelab import Costs, rebalance
 from pipelab.eplb import contiguous, drifting, zipf
 from pipelab.serving import Serving, serve
 from pipelab.show import explore_serving, plot_rebalancing, plot_serving
@@ -49,7 +49,7 @@ def test_windows_and_servings_are_drawn_alike(moved: Serving) -> None:
 
 def test_a_paced_picture_says_so() -> None:
     load = zipf(1, 8, seed=0)
-    picture = plot_serving(serve(load, pace_us=20, **SMALL))
+    picture = plot_serving(serve(load, pace=Costs(20, unit="us"), **SMALL))
     assert "paced" in picture.panels[1].get_title(loc="left")
 
 
@@ -104,7 +104,7 @@ def test_without_a_kernel_there_is_a_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"ranks": 3}, {"spare": 5}, {"skew": -1}, {"policy": "magic"}, {"experts": 4}, {"pace_us": 0}]
+    "wrong", [{"ranks": 3}, {"spare": 5}, {"skew": -1}, {"policy": "magic"}, {"experts": 4}, {"pace": Costs(0)}]
 )
 def test_values_beyond_the_sliders(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
@@ -120,7 +120,7 @@ def test_loads_that_are_none() -> None:
 
 
 def test_the_button_serves_both_on_real_ranks() -> None:
-    explorer = explore_serving(ranks=4, pace_us=30)
+    explorer = explore_serving(ranks=4, pace=Costs(30, unit="us"))
     explorer.experiment.button.click()
     explorer.experiment.wait(90)
     assert explorer.experiment.status.value == ""
