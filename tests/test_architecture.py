@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import pkgutil
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -46,13 +45,6 @@ def test_a_link_leads_to_a_file(target):
 def test_a_name_is_defined_in_the_file_that_it_links_to(name, target):
     file = FOLDER / target
     assert name == file.name or name in defined(file)
-
-
-@pytest.mark.parametrize(
-    "name", sorted(set(re.findall(r"\bpipelab(?:\.\w+)+(?![\w/])", re.sub(r"\]\(.*?\)", "]", TEXT))))
-)
-def test_a_dotted_name_resolves(name):
-    pkgutil.resolve_name(name)  # AttributeError or ImportError where there is no such thing
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"(?<!\[)`([A-Za-z_]\w+)`(?!\])", TEXT))))

@@ -121,7 +121,8 @@ class Timeline(Metrics):
 
         Examples
         --------
-        >>> from pipelab import Costs, gpipe, simulate
+        >>> from pipelab import Costs, simulate
+        >>> from pipelab.schedules import gpipe
         >>> simulate(gpipe(2, 2), Costs(1, 1, 1, unit="s")).in_unit("ms").makespan
         9000
         """
