@@ -1,5 +1,8 @@
-"""A backward in two parts: first the gradient that another rank waits for, later those of the parameters."""
+"""A backward in two parts: first the gradient that another rank waits for, later those of the parameters.
 
-from .split_backward import SplitBackward
+Importing this room doesn't import torch: a name is imported when it is first used.
+"""
 
-__all__ = ["SplitBackward"]
+from ..lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,6 +1,8 @@
-"""A forward and a backward on one rank at once: each computes while the other's rows travel."""
+"""A forward and a backward on one rank at once: each computes while the other's rows travel.
 
-from .interleave import SegmentedPass, run_segments
-from .segmented import Exchange, Segmented, SegmentedSequence
+Importing this room doesn't import torch: a name is imported when it is first used.
+"""
 
-__all__ = ["Exchange", "Segmented", "SegmentedPass", "SegmentedSequence", "run_segments"]
+from ..lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -167,8 +167,11 @@ def test_two_threads_at_once() -> None:
 def test_a_users_module_that_takes_all_names_loads_nothing_to_draw_with(tmp_path, monkeypatch) -> None:
     """Until it draws: a rank would wait seconds for an import that it doesn't need."""
     (tmp_path / "all_names_of_a_test.py").write_text(
-        "import sys\n"
-        "from pipelab import *\n\n"
+        "import sys, warnings\n"
+        "from pipelab import *\n"
+        "from pipelab.show import explore_schedule, plot_memory\n"
+        "with warnings.catch_warnings(action='ignore'):\n"
+        "    from pipelab import explore, plot_plan\n\n"
         "def look(ctx):\n"
         "    before = 'matplotlib' in sys.modules\n"
         "    return before, plot(simulate(build('gpipe', 2, 2))).png()[:4]\n"

@@ -1,0 +1,1 @@
+from .split_backward import SplitBackward as SplitBackward
