@@ -157,6 +157,11 @@ class SegmentOrder:
         return 1 + max(numbers) if numbers else None
 
     @property
+    def needs(self) -> dict[Segment, Segment]:
+        """Each segment -> the one that it needs first, in its layer or, where layers are listed, in the one before."""
+        return needs(self.segments)
+
+    @property
     def problems(self) -> tuple[SegmentProblem, ...]:
         """All that is wrong with it; empty if it can be done. Then it can be done in any number of layers."""
         return _problems(self.segments)

@@ -10,7 +10,6 @@ from math import isclose
 from typing import Any
 
 from ...ir import ORDERS, Segment, SegmentOrder, all_orders, order_problems
-from ...ir.segments import needs
 from ...simulator import Costs, place_segments
 from ...simulator.pair_timing import Order, exposed
 from ...timeline import COMPUTE
@@ -99,7 +98,7 @@ class Machine:
         wait, late = max(waits, key=lambda pair: pair[0])
         if wait > 0:
             name = Segment(late.name, late.direction)
-            needed = needs(SegmentOrder.of(order).segments).get(name, "what the layer before it sends")
+            needed = SegmentOrder.of(order).needs.get(name, "what the layer before it sends")
             reasons.append(
                 f"the longest wait of the compute stream, {float(wait):g}, is before {name}: {needed} has not come "
                 "yet. What could be computed meanwhile?"
