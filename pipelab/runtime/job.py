@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..ir import Action, Schedule, SegmentOrder
+from ..ir import Action, Schedule
 from ..simulator import Costs
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Job:
     dtype: Any
     expert_ranks: int  # pipelines side by side, over which experts are spread
     overlap: bool  # False: exchanges of segmented stages are waited for at once
-    order: SegmentOrder  # of the segments in a pair
+    order: Any  # a SegmentOrder, of the segments in a pair; how a user writes one until it is prepared
     rehearse: bool = False  # the stages are our own: run copies of them before the clock starts
 
 

@@ -17,7 +17,7 @@ from ..simulator import Costs
 from ..simulator.pair_timing import Order
 from .job import Job, Report
 from .result import Run, collect
-from .stages import require_separate
+from .stages import may_exchange, require_separate
 
 if TYPE_CHECKING:
     from ..ranks.worker import RankContext
@@ -40,7 +40,7 @@ def run(
     pace: Costs | None = None,
     expert_ranks: int = 1,
     overlap: bool = True,
-    order: Order = "deepseek",
+    order: Order | None = None,
     check: bool = True,
     device: str | None = None,
     dtype: Any = None,
@@ -79,9 +79,9 @@ def run(
         that the check can't repeat it.
     overlap : bool
         False: what segmented stages exchange is waited for at once, so that no computation hides it.
-    order : SegmentOrder, str, or sequence of str
+    order : SegmentOrder, str, or sequence of str, optional
         In which order segmented stages do their segments, above all in overlapped pairs: "deepseek", "megatron", or a
-        list of a layer's segments.
+        list of a layer's segments. Default: DeepSeek's.
     check : bool
         Compare losses and every gradient, or the outputs of inference, with one process's.
     device : {"cuda", "cpu"}, optional
@@ -133,7 +133,7 @@ def run(
             dtype=dtype,
             expert_ranks=expert_ranks,
             overlap=overlap,
-            order=SegmentOrder.of(order),
+            order=order,
         )
     )
     if job.pace is not None:  # a message that is held back for so long is no deadlock
@@ -178,7 +178,13 @@ def _prepared(job: Job) -> Job:
         if wrong := [stage for stage in stages if not callable(stage)]:
             raise ValueError(f"a stage must be an nn.Module or a function that makes one; got {wrong[0]!r}")
         require_separate(enumerate(stages))
-    job.order.require_valid()
+    order = SegmentOrder.of("deepseek" if job.order is None else job.order)
+    order.require_valid()
+    if job.order is not None and not any(map(may_exchange, stages or ())):
+        raise ValueError(
+            f"{order.name!r} orders the segments of stages that have some, such as pipelab.moe.MoEBlock: none of these "
+            "has any, so leave the order out"
+        )
     if expert_ranks > 1 and not schedule.training:
         raise ValueError(f"expert_ranks must be 1 for a forward-only schedule; got {expert_ranks}")
     pairs, steps = _batches(job.batches, job.steps, schedule.num_microbatches, schedule.training, expert_ranks)
@@ -191,6 +197,7 @@ def _prepared(job: Job) -> Job:
         pace=pace,
         seed=seed,
         expert_ranks=expert_ranks,
+        order=order,
         rehearse=stages is None,
     )
 

@@ -6,6 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 
+def may_exchange(stage: Any) -> bool:
+    """Has it segments that exchange something? Of a function, which is called on a rank, nobody knows yet."""
+    if isinstance(stage, type) or not hasattr(stage, "named_parameters"):
+        return True
+    return getattr(stage, "exchanges", 0) > 0
+
+
 def require_separate(stages: Iterable[tuple[int, Any]]) -> None:
     """ValueError if two stages share a parameter. Stages that are functions, not modules yet, are passed over.
 

@@ -136,6 +136,9 @@ def test_an_order_that_can_not_be_done_is_refused_before_a_rank_is_started() -> 
     for order, said in ((SERIAL[::-1], "comes before"), ("zb-h1", "one of deepseek"), (SERIAL[1:], "is missing")):
         with pytest.raises(ValueError, match=said):
             run(dualpipe(2, 4), blocks(2), batch(8), loss=mse, order=order)
+    for plain in (None, [torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)]):
+        with pytest.raises(ValueError, match="'megatron' orders the segments of stages that have some"):
+            run(dualpipe(2, 4), plain, order="megatron")
     of_two = [f"{each}{layer}" for layer in (0, 1) for each in SERIAL[:4]]
     of_two += [f"{each}{layer}" for layer in (1, 0) for each in SERIAL[4:]]
     with pytest.raises(ValueError, match="lists 2 layers, with two exchanges each; the stage has 2 exchanges"):
