@@ -61,6 +61,7 @@ class SegmentedPass:
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from pipelab.overlap.segmented import SegmentedSequence
     >>> layer, x = SegmentedSequence(nn.Linear(3, 2)), torch.ones(1, 3)
@@ -224,6 +225,7 @@ def run_segments(
 
     Examples
     --------
+    >>> import torch
     >>> from pipelab.overlap.segmented import SegmentedSequence
     >>> layer, x = SegmentedSequence(torch.nn.Linear(3, 2)), torch.ones(1, 3)
     >>> before, after = (SegmentedPass(layer, Streams()) for _ in range(2))

@@ -36,7 +36,7 @@ def points(submission: str | Path, assignment: str, *, hints: int = 1) -> float:
     >>> file = Path(folder.name, "order.py")
     >>> _ = file.write_text("my_order = lambda: ['dispatch(F)']")
     >>> points(file, "overlap-order")  # doctest: +ELLIPSIS
-    Order the overlap (version 1): order
+    Order the overlap (version 2): order
     ...
     0.0
     """

@@ -19,7 +19,7 @@ def test_a_good_submission_has_all_points(tmp_path, name):
     assert graded.name == "ann"
     assert graded.score == graded.max_score == float(graded) == ASSIGNMENTS[name].points == 10
     if any(test.real for test in ASSIGNMENTS[name].tests):
-        assert "gradients equal one process's" in str(graded)
+        assert "gradients equal" in str(graded)
 
 
 def test_partial_credit_with_reasons_and_hints(tmp_path):
