@@ -2,7 +2,8 @@
 
 First one stage of MoE blocks on two expert-parallel ranks, at several ratios of communication to computation; then
 DualPipe on a grid of pipeline x expert parallelism. All paced, over an emulated link. Every row stands against what the
-simulator predicts from the same costs: a pair's phases one by one, and a step from its actions.
+simulator predicts from the same costs: a pair's segments one by one, and a step from its actions. The last table has
+the same pair in several orders of its segments.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from _table import Row, arguments, show
 
 from pipelab import Costs, run, simulate
+from pipelab.ir import ORDERS
 from pipelab.moe import hide
 from pipelab.schedules import dualpipe
 from pipelab.simulator.pair_timing import pair_times
@@ -48,6 +50,22 @@ def pair(ratio: float, repeats: int) -> Row:
         "exposed ms": found.exposed,
         "simulated": float(found.simulated.exposed),
         "hidden": found.hidden_share,
+        "equal": found.gradients_equal,
+    }
+
+
+def ordered(order: str, repeats: int) -> Row:
+    """The same pair at ratio 1 in another order."""
+    found = hide(order, pace=costs_of(1, COMPUTE), layers=LAYERS, repeats=repeats)
+    assert found.simulated is not None
+    return {
+        "order": order,
+        "F&B ms": found.overlapped,
+        "simulated ms": float(found.simulated.overlapped),
+        "F&B / simulated": found.overlapped / float(found.simulated.overlapped),
+        "exposed ms": found.exposed,
+        "hidden": found.hidden_share,
+        "in order": found.in_order,
         "equal": found.gradients_equal,
     }
 
@@ -108,12 +126,14 @@ def main() -> None:
     options = arguments(__doc__, repeats=5)
     pairs = [pair(ratio, options.repeats) for ratio in RATIOS]
     steps = [step(*case, overlap, options.repeats) for case in STEPS for overlap in (False, True)]
+    orders = [ordered(order, options.repeats) for order in ORDERS]
     note = f"emulated link, paced; medians of {options.repeats}"
     if options.json:
-        show(options, [*pairs, *steps], note)
+        show(options, [*pairs, *steps, *orders], note)
         return
     show(options, pairs, f"2 expert-parallel ranks, {LAYERS} layers, {note}\n")
-    show(options, steps, f"DualPipe, pipeline x expert ranks, {STEP_LAYERS} layers a stage, comm / compute 1, {note}")
+    show(options, steps, f"DualPipe, pipeline x expert ranks, {STEP_LAYERS} layers a stage, comm / compute 1, {note}\n")
+    show(options, orders, f"orders of a pair's segments, comm / compute 1, {LAYERS} layers, {note}")
 
 
 if __name__ == "__main__":

@@ -99,6 +99,7 @@ class SegmentedPass:
     def begin_backward(self, gradient: Tensor | None) -> None:
         """Let a backward begin with the output's gradient; None for a loss, which is one number."""
         self.gradients: tuple[Tensor | None, ...] = (gradient,)
+        del self.output  # between I and W it would only take room
 
     def forward(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """All of a forward, by itself."""
