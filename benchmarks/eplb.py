@@ -136,7 +136,7 @@ class Case:
         return rows
 
     def plan(self, policy: str) -> Plan:
-        return rebalance(self.load, self.replicas, self.gpus, self.nodes, self.groups, policy)
+        return rebalance(self.load, self.replicas, self.gpus, self.nodes, self.groups, policy=policy)
 
 
 def faster(times: int, limit: float = np.inf) -> tuple[str, Callable[[Row], bool]]:
@@ -204,7 +204,7 @@ def main() -> None:
         (Case(load, "lognormal", 320, 160), {"greedy": faster(500), "refined": gained(0)}),
         (Case(load, "lognormal", 288, 144), {"greedy": faster(500), "refined": gained(0)}),
         (Case(lognormal(60, 384, seed=0), "lognormal", 448, 64), {"greedy": faster(200), "refined": gained(0)}),
-        (Case(zipf(58, 256, 1.5, seed=0), "zipf 1.5", 288, 32), {"refined": balanced(0.96, 300)}),
+        (Case(zipf(58, 256, exponent=1.5, seed=0), "zipf 1.5", 288, 32), {"refined": balanced(0.96, 300)}),
         (Case(one_hot(58, 256, seed=0), "one-hot", 288, 32), {"refined": balanced(1)}),
     ]
     rows = [row for case, what in wanted for row in case.rows(peer, options.repeats, what)]

@@ -39,7 +39,7 @@ def row(served: Serving, name: str, window: Served) -> Row:
 
 def before_and_after(ranks: int, slots: int, pace: Costs | None, steps: int) -> list[Row]:
     load = zipf(LAYERS, EXPERTS, seed=0)
-    plans = [contiguous(load, ranks, slots), rebalance(load, slots, ranks, policy="refined")]
+    plans = [contiguous(load, slots, ranks), rebalance(load, slots, ranks, policy="refined")]
     served = serve([load, load], plans, tokens=TOKENS, steps=steps, pace=pace)
     return [row(served, name, window) for name, window in zip(("before", "after"), served.windows, strict=True)]
 

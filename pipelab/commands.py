@@ -22,7 +22,7 @@ OK, FAILED, BAD_ARGUMENTS = range(3)  # exit statuses
 
 
 def _schedule(options: argparse.Namespace) -> Schedule:
-    return build(options.schedule, options.ranks, options.microbatches, options.chunks)
+    return build(options.schedule, options.ranks, options.microbatches, chunks=options.chunks)
 
 
 def do_table(options: argparse.Namespace) -> int:
@@ -107,7 +107,7 @@ def do_eplb(options: argparse.Namespace) -> int:
     policy = options.policy or ("incremental" if previous else "greedy")
     sizes = options.replicas, options.gpus, options.nodes, options.groups
     start = previous if policy == "incremental" else None
-    plan = rebalance(load, *sizes, policy, start, max_moved=options.max_moved)
+    plan = rebalance(load, *sizes, policy=policy, previous=start, max_moved=options.max_moved)
     figures = {name: getattr(plan, name).tolist() for name in ("balancedness", "attainable", "gpu_load")}
     if previous:
         figures["moves"] = plan.moves(previous).tolist()

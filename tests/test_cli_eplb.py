@@ -33,7 +33,7 @@ def loads(tmp_path: Path) -> Path:
 def test_json_is_the_plan_and_its_figures(command, loads: Path) -> None:
     status, out, err = command(loads, *SIZES, "--nodes", 2, "--groups", 4, "--policy", "refined", "--json")
     assert (status, err) == (0, "")
-    expected = rebalance(WINDOWS[0], 40, 8, 2, 4, "refined")
+    expected = rebalance(WINDOWS[0], 40, 8, 2, 4, policy="refined")
     found, printed = Plan.from_json(out), json.loads(out)
     assert found.sizes == expected.sizes and found.policy == "refined"
     assert np.array_equal(found.physical_to_logical, expected.physical_to_logical)

@@ -72,7 +72,7 @@ class SplitBackward:
     True
     """
 
-    def __init__(self, counter: ActivationBytes | None = None) -> None:
+    def __init__(self, *, counter: ActivationBytes | None = None) -> None:
         self.counter = counter
         self.early: dict[torch.Tensor, str] = {}
         self.junctions: list[_Product | _General] = []  # whose gradients are still to be computed

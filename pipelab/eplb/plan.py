@@ -55,7 +55,7 @@ class Plan(ShownAsTable):
 
     @classmethod
     def from_map(
-        cls, physical_to_logical: Any, load: Any, gpus: int, nodes: int = 1, groups: int = 1, policy: str = "given"
+        cls, physical_to_logical: Any, load: Any, gpus: int, nodes: int = 1, groups: int = 1, *, policy: str = "given"
     ) -> Plan:
         """A plan from its slots alone: any placement, so that it can be judged.
 
@@ -205,10 +205,10 @@ class Plan(ShownAsTable):
             if not placed.size:  # numpy takes an empty list for one of floats
                 placed = placed.astype(int)
             given = np.array(found["load"], dtype=float).reshape(len(placed), found["experts"])
-            sizes = (found["gpus"], found["nodes"], found["groups"], found["policy"])
+            sizes, policy = (found["gpus"], found["nodes"], found["groups"]), found["policy"]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"this is no plan in JSON, as Plan.to_json writes it: {error!r}") from None
-        return cls.from_map(placed, given, *sizes)
+        return cls.from_map(placed, given, *sizes, policy=policy)
 
     def __repr__(self) -> str:
         return f"<Plan {self._title()}>"

@@ -23,9 +23,9 @@ def rebalance(
     gpus: int,
     nodes: int = 1,
     groups: int = 1,
+    *,
     policy: str = "greedy",
     previous: Plan | None = None,
-    *,
     max_moved: float = 0.1,
 ) -> Plan:
     """Decide which experts get replicas, and which GPU holds which.
@@ -94,29 +94,33 @@ def rebalance(
     return Plan(*maps(layout.join(packing.slots), sizes.experts, rank), load, sizes, policy)
 
 
-def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1, groups: int = 1) -> Plan:
+def contiguous(
+    load: Any, replicas: int | None = None, gpus: int | None = None, nodes: int = 1, groups: int = 1
+) -> Plan:
     """The plan before any balancing: consecutive blocks of experts on the GPUs, as equal in number as possible.
 
     Parameters
     ----------
     load : array, list or torch tensor [layers, experts]
         As in `rebalance`, errors included.
-    gpus : int
-        At most as many as experts.
     replicas : int, optional
         Physical experts per layer. Default: as few as there must be. More of them hold second replicas of the GPU's own
         experts, which changes no GPU's load.
+    gpus : int
+        At most as many as experts.
     nodes, groups : int
         As in `rebalance`.
 
     Examples
     --------
-    >>> plan = contiguous([[90, 10, 20, 60]], gpus=2, replicas=6)
+    >>> plan = contiguous([[90, 10, 20, 60]], replicas=6, gpus=2)
     >>> plan.physical_to_logical.tolist(), plan.gpu_load.tolist()
     ([[0, 1, 0, 2, 3, 2]], [[100.0, 80.0]])
     """
     load = as_load(load)
     layers, experts = load.shape
+    if gpus is None:
+        raise ValueError(f"on how many GPUs? Such as contiguous(load, gpus={4 if replicas is None else replicas})")
     if replicas is None:
         gpus = at_least(1, gpus, "gpus")
         replicas = -(-experts // gpus) * gpus
@@ -125,7 +129,7 @@ def contiguous(load: Any, gpus: int, replicas: int | None = None, nodes: int = 1
     if experts < gpus:
         raise ValueError(f"each of {gpus} GPUs needs an expert of its own; there are {experts} experts")
     row = np.concatenate([np.resize(block, sizes.slots) for block in np.array_split(np.arange(experts), gpus)])
-    return Plan.from_map(np.tile(row, (layers, 1)), load, gpus, nodes, groups, policy="contiguous")
+    return Plan.from_map(np.tile(row, (layers, 1)), load, sizes.gpus, sizes.nodes, sizes.groups, policy="contiguous")
 
 
 def rebalance_experts(

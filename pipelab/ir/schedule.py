@@ -140,7 +140,7 @@ def to_csv(schedule: Schedule) -> str:
     return "".join(",".join(map(str, program)) + "\n" for program in schedule.programs)
 
 
-def from_csv(text: str, name: str = "csv") -> Schedule:
+def from_csv(text: str, *, name: str = "csv") -> Schedule:
     """Read torch's compute-only CSV; placement and number of micro-batches are found from the actions.
 
     Parameters

@@ -125,7 +125,7 @@ class SegmentOrder:
     name: str = ""
 
     @classmethod
-    def of(cls, order: SegmentOrder | str | Sequence[str | Segment], name: str = "yours") -> SegmentOrder:
+    def of(cls, order: SegmentOrder | str | Sequence[str | Segment], *, name: str = "yours") -> SegmentOrder:
         """An order as it comes: one itself, a name in `ORDERS`, or a list of segments or of their texts.
 
         Examples

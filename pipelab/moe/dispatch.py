@@ -35,14 +35,14 @@ class DispatchPlan:
 
 
 def dispatch_plan(
-    experts: Tensor, num_experts: int, group: ExpertGroup | None = None, sent: Tensor | None = None
+    chosen: Tensor, num_experts: int, *, group: ExpertGroup | None = None, sent: Tensor | None = None
 ) -> DispatchPlan:
     """The DispatchPlan for the experts that tokens chose.
 
     Parameters
     ----------
-    experts : int64 tensor [tokens, top_k]
-        What this rank's tokens chose.
+    chosen : int64 tensor [tokens, top_k]
+        The experts that this rank's tokens chose.
     num_experts : int
         A multiple of the group's ranks. A choice of an expert beyond it raises a ValueError.
     group : ExpertGroup, optional
@@ -60,7 +60,7 @@ def dispatch_plan(
     num_experts = at_least(1, num_experts, "num_experts")
     if num_experts % size:
         raise ValueError(f"the number of experts must be a multiple of the {size} ranks; got {num_experts}")
-    top_k, flat = experts.shape[-1], experts.flatten()
+    top_k, flat = chosen.shape[-1], chosen.flatten()
     order = flat.argsort(stable=True)
     if sent is None:
         sent = gathered(count(flat, num_experts), group)

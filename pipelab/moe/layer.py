@@ -134,12 +134,12 @@ class MoE(Segmented):
 
     exchanges = 2
 
-    def segments(self, x: Tensor, before: str = "route") -> Segments:
+    def segments(self, x: Tensor, *, before: str = "route") -> Segments:
         """before: the name of the segment that ends with the dispatch."""
         group = self.group.data if self.group else None
         tokens = x.reshape(-1, x.shape[-1])
         routing = self.router(tokens)
-        plan = dispatch_plan(routing.experts, self.router.num_experts, self.group)
+        plan = dispatch_plan(routing.experts, self.router.num_experts, group=self.group)
         self.loads += plan.loads
         weights = routing.weights
         if self.router.balance == "auxiliary" and plan.tokens:

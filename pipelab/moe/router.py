@@ -147,7 +147,7 @@ class Router(nn.Module):
         return _WithLoss.apply(routing.weights, loss)
 
     @torch.no_grad()
-    def update_bias(self, loads: Tensor, group: dist.ProcessGroup | None = None) -> None:
+    def update_bias(self, loads: Tensor, *, group: dist.ProcessGroup | None = None) -> None:
         """After a step, lower the bias of experts that were chosen more often than the mean, and raise the others'.
 
         `loads`, [experts], is how often each was chosen in the step. Over a group they are summed first, so that all

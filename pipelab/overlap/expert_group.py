@@ -37,9 +37,9 @@ class ExpertGroup:
     counts: dist.ProcessGroup
 
     @classmethod
-    def of(cls, ranks: Sequence[int] | None = None) -> ExpertGroup:
-        """A group, made by all its ranks together; others need not take part. None: the whole world."""
-        ranks = tuple(range(dist.get_world_size()) if ranks is None else ranks)
+    def of(cls, members: Sequence[int] | None = None) -> ExpertGroup:
+        """A group of these ranks, made by them together; others need not take part. Default: the whole world."""
+        ranks = tuple(range(dist.get_world_size()) if members is None else members)
         here = dist.get_rank()
         if here not in ranks:
             raise ValueError(f"rank {here} is not one of the group's ranks, {list(ranks)}")

@@ -79,6 +79,7 @@ class SegmentedPass:
         self,
         module: Segmented,
         streams: Streams,
+        *,
         training: bool = True,
         seconds: SegmentCosts | None = None,
         counter: ActivationBytes | None = None,
@@ -90,7 +91,7 @@ class SegmentedPass:
         self.early: dict[Tensor, str] = {}
         self.flight: Flight | None = None
 
-    def begin(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> None:
+    def begin(self, x: Tensor, *, finish: Callable[[Tensor], Tensor] | None = None) -> None:
         """Let a forward begin with its input. finish: also done to the output, as part of the last segment."""
         self.came: tuple[Tensor, ...] = (x,)
         self.finish = finish
@@ -101,9 +102,9 @@ class SegmentedPass:
         self.gradients: tuple[Tensor | None, ...] = (gradient,)
         del self.output  # between I and W it would only take room
 
-    def forward(self, x: Tensor, finish: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, *, finish: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """All of a forward, by itself."""
-        self.begin(x, finish)
+        self.begin(x, finish=finish)
         run_segments(forward=self)
         return self.output
 

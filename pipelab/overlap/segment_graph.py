@@ -25,7 +25,7 @@ class SegmentGraph:
 
     def __init__(self, came: tuple[Tensor, ...], training: bool, counter: ActivationBytes | None) -> None:
         self.came, self.training = came, training
-        self.split = SplitBackward(counter)
+        self.split = SplitBackward(counter=counter)
         self.ticket = torch.zeros((), requires_grad=training)
         self.into: list[Tensor | None] = [None] * len(came)  # gradients of what came in
         self.out: list[Tensor | None] = []  # gradients of what went out

@@ -27,7 +27,7 @@ _OUTPUT_LIMIT = 1 << 20  # bytes that one rank may print in a run
 
 
 class Ranks:
-    """A pool of `size` ranks: processes, each with a process group's rank, on its own GPU or on the CPU.
+    """A pool of ranks: processes, each with a process group's rank, on its own GPU or on the CPU.
 
     What stays warm is the forkserver, a process that has imported torch, one per kernel; every run forks fresh ranks
     from it, so that nothing leaks from one run into the next. Under torchrun no process is started: `run` joins the
@@ -35,8 +35,8 @@ class Ranks:
 
     Parameters
     ----------
-    size : int
-        How many ranks.
+    ranks : int
+        How many.
     device : {"cuda", "cpu"}, optional
         "cuda" for NCCL, "cpu" for gloo. Default: CUDA where there is a GPU for every rank, else the CPU.
     threads : int
@@ -47,7 +47,7 @@ class Ranks:
     Raises
     ------
     ValueError
-        For a size or a number of threads below 1, and for an unknown device.
+        For a number of ranks or threads below 1, and for an unknown device.
 
     Examples
     --------
@@ -56,8 +56,8 @@ class Ranks:
     [0, 1]
     """
 
-    def __init__(self, size: int, device: str | None = None, threads: int = 1, preload: Sequence[str] = ()) -> None:
-        self.size, self.threads = at_least(1, size, "ranks"), at_least(1, threads, "threads")
+    def __init__(self, ranks: int, *, device: str | None = None, threads: int = 1, preload: Sequence[str] = ()) -> None:
+        self.size, self.threads = at_least(1, ranks, "ranks"), at_least(1, threads, "threads")
         self.preload = tuple(preload)
         if device not in (None, "cpu", "cuda"):
             raise ValueError(f"device must be 'cpu', 'cuda' or None; got {device!r}")

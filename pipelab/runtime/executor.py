@@ -200,10 +200,12 @@ class Executor:
         seed_microbatch(self.seed, self.step_number, stage, m)
         finish = partial(self._made, stage, m)
         if isinstance(module, Segmented):
-            segmented = SegmentedPass(module, self.streams, training, self.seconds.get(stage), self.counter)
-            segmented.begin(received, finish)
+            segmented = SegmentedPass(
+                module, self.streams, training=training, seconds=self.seconds.get(stage), counter=self.counter
+            )
+            segmented.begin(received, finish=finish)
             return segmented
-        split = SplitBackward(self.counter) if (stage, m) in self.split else None
+        split = SplitBackward(counter=self.counter) if (stage, m) in self.split else None
         plain = PlainPass(module, training, split)
         plain.begin(received, finish, differentiate=training and stage > 0)
         return plain

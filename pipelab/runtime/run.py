@@ -139,7 +139,7 @@ def run(
     if job.pace is not None:  # a message that is held back for so long is no deadlock
         stall += max(job.pace.journeys(schedule.num_stages), default=0) / 1000
 
-    with Ranks(schedule.num_ranks * job.expert_ranks, device, preload=_PRELOAD) as ranks:
+    with Ranks(schedule.num_ranks * job.expert_ranks, device=device, preload=_PRELOAD) as ranks:
         reports = ranks.run(_train, job, timeout=timeout, stall=stall, progress=progress, cancel=cancel)
     return collect(schedule, job, reports, pressed)
 

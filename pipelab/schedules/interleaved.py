@@ -9,7 +9,7 @@ from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
 
-def interleaved_1f1b(ranks: int, microbatches: int, chunks: int = 2) -> Schedule:
+def interleaved_1f1b(ranks: int, microbatches: int, *, chunks: int = 2) -> Schedule:
     """1F1B over V = `chunks` stages per rank, stage s on rank s mod P.
 
     Micro-batches go in groups of at least P: a rank takes a group through its first chunk, then through its second, and

@@ -151,7 +151,7 @@ def discover(folders: Iterable[str], package: str) -> None:
         import_module(f"{package}.{module.name}")
 
 
-def build(name: str, ranks: int, microbatches: int, chunks: int | None = None) -> Schedule:
+def build(name: str, ranks: int, microbatches: int, *, chunks: int | None = None) -> Schedule:
     """Build the schedule of that name.
 
     Parameters

@@ -97,7 +97,7 @@ def serve(
     --------
     >>> from pipelab.eplb import rebalance, zipf
     >>> load = zipf(2, 8, seed=0)
-    >>> before = contiguous(load, gpus=2, replicas=12)
+    >>> before = contiguous(load, replicas=12, gpus=2)
     >>> after = rebalance(load, replicas=12, gpus=2, policy="refined")
     >>> result = serve([load, load], [before, after], tokens=100, steps=1)
     >>> result.windows[1].balancedness > result.windows[0].balancedness, result.equal
@@ -123,7 +123,7 @@ def serve(
     when = frozenset(range(every, len(windows), every) if policy else ())
     shape = (width, hidden, _dtype(dtype), seed)
     job = ServingJob(counts, plans, policy, when, predictor, max_moved, steps, pace, *shape, check)
-    pool = Ranks(size, device, preload=["pipelab.serving.rank_server"])
+    pool = Ranks(size, device=device, preload=["pipelab.serving.rank_server"])
     reports = pool.run(_on_this_rank, job, timeout=timeout, progress=progress, cancel=cancel)
     return _collect(job, reports)
 
@@ -151,7 +151,7 @@ def _plans(
     if policy is not None and policy not in POLICIES:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}, or None; got {policy!r}")
     if plan is None:
-        return (contiguous(windows[0], ranks or 4, replicas),)
+        return (contiguous(windows[0], replicas, ranks or 4),)
     given: Any = (plan,) if isinstance(plan, Plan) or not hasattr(plan, "__iter__") else plan
     plans: tuple[Plan, ...] = tuple(given)
     if wrong := [each for each in plans if not isinstance(each, Plan)]:

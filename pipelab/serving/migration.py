@@ -56,14 +56,14 @@ def transfers(plan: Plan, previous: Plan) -> tuple[Transfer, ...]:
     return tuple(found)
 
 
-def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
+def migrate(placed: Sequence[PlacedExperts], plan: Plan) -> Migration:
     """Take all layers of a plan to another plan, with their weights. All ranks of their group call it together.
 
     There is one all-to-all for each layer that has weights to send, so only one layer's are in memory twice.
 
     Parameters
     ----------
-    layers : sequence of PlacedExperts
+    placed : sequence of PlacedExperts
         All layers of one plan, in the same order on all ranks.
     plan : Plan
         The new plan. One of other sizes, or one that differs from rank to rank, raises a ValueError.
@@ -76,13 +76,13 @@ def migrate(layers: Sequence[PlacedExperts], plan: Plan) -> Migration:
     (0, True)
     """
     began = time.monotonic()
-    previous = layers[0].plan
-    if len(layers) != plan.sizes.layers or any(layer.plan is not previous for layer in layers):
-        raise ValueError(f"migrate takes all {plan.sizes.layers} layers of one plan; got {len(layers)}")
+    previous = placed[0].plan
+    if len(placed) != plan.sizes.layers or any(layer.plan is not previous for layer in placed):
+        raise ValueError(f"migrate takes all {plan.sizes.layers} layers of one plan; got {len(placed)}")
     moves = transfers(plan, previous)
-    layers[0].require_agreement(plan)
+    placed[0].require_agreement(plan)
     slots = received = sent = 0
-    for layer in layers:
+    for layer in placed:
         # In one order on all ranks: what a rank sends comes in the order in which it is expected.
         mine = sorted((*_ranks_of(move, plan), move) for move in moves if move.layer == layer.layer)
         here = {move.slot: layer.weights_of(move.source) for *ranks, move in mine if ranks == [layer.rank] * 2}

@@ -91,7 +91,7 @@ class PlacedExperts(nn.Module):
     dispatched: DispatchPlan  # of the last tokens
 
     def __init__(
-        self, expert: Callable[[int], nn.Module], plan: Plan, layer: int = 0, group: ExpertGroup | None = None
+        self, expert: Callable[[int], nn.Module], plan: Plan, *, layer: int = 0, group: ExpertGroup | None = None
     ) -> None:
         super().__init__()
         self.layer, self.group = layer, group
@@ -123,7 +123,7 @@ class PlacedExperts(nn.Module):
         slots = self.slots.to(experts.device)
         chosen = gathered(count(experts.flatten(), len(slots)), self.group)
         replicas, sent = choose_replicas(experts, slots, chosen, self.rank), sent_to_slots(chosen, slots)
-        plan = self.dispatched = dispatch_plan(replicas, self.plan.sizes.replicas, self.group, sent)
+        plan = self.dispatched = dispatch_plan(replicas, self.plan.sizes.replicas, group=self.group, sent=sent)
         rows = exchange(tokens[plan.row_of], plan.send, plan.receive, self.group)
         outputs = self.compute(rows[plan.by_expert], plan.rows)[plan.back]
         rows = exchange(outputs, plan.receive, plan.send, self.group)

@@ -33,8 +33,8 @@ class Watched(PlacedExperts):
     held, late  seconds since `forget` that the pace gave, and by which the real work took longer
     """
 
-    def __init__(self, *arguments: Any, token_us: float) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, token_us: float, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
         self.token_us, self.used, self.took = token_us, 0.0, 0.0
         self.forget()
 
@@ -70,7 +70,7 @@ class Server:
         group = ExpertGroup.of()
         token_us = float(job.pace.forward) if job.pace else 0.0
         self.layers = [
-            Watched(partial(self._expert, layer), self.plan, layer, group, token_us=token_us)
+            Watched(partial(self._expert, layer), self.plan, layer=layer, group=group, token_us=token_us)
             for layer in range(self.plan.sizes.layers)
         ]
         self.dense = cache(self._expert)  # all experts, as one process would have them, for the check
@@ -124,9 +124,10 @@ class Server:
         if window in self.job.when:
             self.ctx.at(f"planning for window {window}")
             began, sizes = time.monotonic(), self.plan.sizes
-            previous = self.plan if self.job.policy == "incremental" else None
-            given = (sizes.replicas, sizes.gpus, sizes.nodes, sizes.groups, str(self.job.policy), previous)
-            report.plan = rebalance(self.prediction, *given, max_moved=self.job.max_moved)
+            given: dict[str, Any] = {"policy": str(self.job.policy), "max_moved": self.job.max_moved}
+            given["previous"] = self.plan if self.job.policy == "incremental" else None
+            fit = sizes.replicas, sizes.gpus, sizes.nodes, sizes.groups
+            report.plan = rebalance(self.prediction, *fit, **given)
             report.planning = time.monotonic() - began
         elif len(self.job.plans) > 1:
             report.plan = self.job.plans[window]

@@ -26,7 +26,7 @@ MEANING = {
 }
 
 
-def figures_table(timelines: Timeline | Mapping[str, Timeline], in_shares: bool = False) -> Table:
+def figures_table(timelines: Timeline | Mapping[str, Timeline], *, in_shares: bool = False) -> Table:
     """Every figure of a timeline, or of several side by side.
 
     Parameters

@@ -127,7 +127,12 @@ class Comparison(PartialTable[Row]):
 
 
 def compare_schedules(
-    ranks: int, microbatches: int, costs: Costs | None = None, schedules: Iterable[str] | None = None, chunks: int = 2
+    ranks: int,
+    microbatches: int,
+    costs: Costs | None = None,
+    *,
+    schedules: Iterable[str] | None = None,
+    chunks: int = 2,
 ) -> Comparison:
     """Simulate schedules for the same model on the same ranks, and list what each one costs.
 
@@ -168,7 +173,7 @@ def compare_schedules(
     for name in SCHEDULES if schedules is None else schedules:
         chosen = None if registered(name).chunks is None else chunks
         try:
-            schedule = build(name, ranks, microbatches, chosen)
+            schedule = build(name, ranks, microbatches, chunks=chosen)
         except ValueError as error:
             left_out[name] = str(error)
         else:

@@ -86,13 +86,13 @@ class Estimates(PartialTable[Estimate]):
 
     Examples
     --------
-    >>> steps = estimate_step(["1f1b", "dualpipe"], 16, 120)
+    >>> steps = estimate_step(16, 120, schedules=["1f1b", "dualpipe"])
     >>> round(steps["dualpipe"].saved, 2), len(steps.assumptions)
     (9.95, 6)
     """
 
     def __init__(
-        self, rows: Iterable[Estimate], left_out: Mapping[str, str], assumptions: tuple[str, ...] = ASSUMPTIONS
+        self, rows: Iterable[Estimate], left_out: Mapping[str, str], *, assumptions: tuple[str, ...] = ASSUMPTIONS
     ) -> None:
         super().__init__(rows, _COLUMNS, left_out, _FORMATS)
         self.assumptions = assumptions
@@ -110,10 +110,11 @@ class Estimates(PartialTable[Estimate]):
 
 
 def estimate_step(
-    schedules: Iterable[str] = ("1f1b", "zb-h1", "dualpipe"),
     ranks: int = 16,
     microbatches: int = 120,
     costs: Costs | None = None,
+    *,
+    schedules: Iterable[str] = ("1f1b", "zb-h1", "dualpipe"),
 ) -> Estimates:
     """What would a step of a model like DeepSeek-V3 take? And what do schedules save against the first one?
 
@@ -124,12 +125,12 @@ def estimate_step(
 
     Parameters
     ----------
-    schedules : iterable of str
-        Names.
     ranks, microbatches : int
         P and M.
     costs : Costs, optional
         Of a P-th of the model, each one number; without a unit, in ms. Default: Costs.deepseek_v3().
+    schedules : iterable of str
+        Names.
 
     Raises
     ------
@@ -152,11 +153,11 @@ def estimate_step(
     if any(isinstance(value, tuple) for value in vars(costs).values()):
         raise ValueError("every cost must be one number: schedules cut the model in different places")
     serial = costs.duration("F", 0) + costs.duration("B", 0)
-    found = compare_schedules(ranks, microbatches, costs, names)
+    found = compare_schedules(ranks, microbatches, costs, schedules=names)
     if names[0] in found.left_out:
         raise ValueError(f"{names[0]}, with which the others are compared, is left out: {found.left_out[names[0]]}")
     paired = [row.name for row in found if any(a.parts for program in row.schedule.programs for a in program)]
-    slow = compare_schedules(ranks, microbatches, replace(costs, overlapped=serial), paired)
+    slow = compare_schedules(ranks, microbatches, replace(costs, overlapped=serial), schedules=paired)
     unhidden = [slow[row.name] if row.name in paired else row for row in found]
     return Estimates(_estimates(found, unhidden, microbatches, costs), found.left_out)
 

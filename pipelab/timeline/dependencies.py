@@ -81,7 +81,7 @@ class Dependencies:
     'rank 1 waits for 0F0 from rank 0'
     """
 
-    def __init__(self, spans: Iterable[Span], num_ranks: int, journeys: Sequence[Any] = ()) -> None:
+    def __init__(self, spans: Iterable[Span], num_ranks: int, *, journeys: Sequence[Any] = ()) -> None:
         self.journeys = journeys
         self.extents: dict[Doer, tuple[Any, Any]] = {}
         for rank, _, action, start, end in spans:
@@ -128,7 +128,7 @@ class Dependencies:
         ]
         return max(arrivals, key=lambda arrival: arrival[1], default=None)
 
-    def gaps(self, shortest: float = 0) -> list[Gap]:
+    def gaps(self, *, shortest: float = 0) -> list[Gap]:
         """Every gap longer than `shortest`, rank by rank, with its reason."""
         found = []
         for rank, program in enumerate(self.programs):

@@ -143,11 +143,11 @@ class Timeline(Metrics):
     @cached_property
     def dependencies(self) -> Dependencies:  # type: ignore[override]
         """What each action needed, and what of it came last."""
-        return Dependencies(self.spans, self.num_ranks, self.journeys)
+        return Dependencies(self.spans, self.num_ranks, journeys=self.journeys)
 
-    def gaps(self, shortest: float = 0) -> list[Gap]:
+    def gaps(self, *, shortest: float = 0) -> list[Gap]:
         """Every idle gap longer than `shortest`, rank by rank, each with its reason."""
-        return self.dependencies.gaps(shortest)
+        return self.dependencies.gaps(shortest=shortest)
 
     def critical_path(self) -> list[Span]:
         """The chain of actions, each waiting for the one before, that makes the timeline as long as it is."""

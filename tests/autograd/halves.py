@@ -74,7 +74,7 @@ def split(make: Callable[[], nn.Module], x: Tensor, times: int = 1) -> Split:
     for _ in range(times):
         received = fresh_input(x)
         counter = ActivationBytes([*stage.parameters()])
-        halves = SplitBackward(counter)
+        halves = SplitBackward(counter=counter)
         with halves.keeping():
             output = _forward(stage, received)
         kept = [counter.now]

@@ -63,7 +63,7 @@ class TestMemory:
         """Not all at its end: W's peak is I's."""
         counter = ActivationBytes([])
         stage = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(3))).double()
-        received, halves, seen = fresh_input(vectors), SplitBackward(counter), []
+        received, halves, seen = fresh_input(vectors), SplitBackward(counter=counter), []
         with halves.keeping():
             output = stage(received)
         halves.input_gradient(output, output_gradient(output), received)

@@ -58,9 +58,9 @@ def test_equal_to_the_loops(given_: tuple[Sizes, np.ndarray]) -> None:
     [
         (lognormal(3, 256, seed=0), (288, 8, 4, 32)),
         (lognormal(3, 256, seed=1, tokens=10**6), (288, 1, 1, 32)),
-        (lognormal(3, 256, 2, seed=2), (320, 1, 1, 160)),
-        (zipf(3, 256, 1.5, seed=3, tokens=10**5), (288, 1, 1, 144)),
-        (zipf(3, 96, 1.1, seed=4), (128, 12, 4, 16)),
+        (lognormal(3, 256, sigma=2, seed=2), (320, 1, 1, 160)),
+        (zipf(3, 256, exponent=1.5, seed=3, tokens=10**5), (288, 1, 1, 144)),
+        (zipf(3, 96, exponent=1.1, seed=4), (128, 12, 4, 16)),
         (one_hot(3, 64, seed=5), (96, 8, 2, 16)),
         (lognormal(3, 64, seed=6, tokens=200), (64, 1, 1, 64)),
     ],
@@ -219,8 +219,8 @@ def test_every_process_makes_the_same_plan() -> None:
     code = (
         "import hashlib, numpy as np; from pipelab.eplb import *\n"
         "load = lognormal(6, 64, seed=0, tokens=500)\n"
-        "plans = [rebalance(load, 80, 16, 4, 8, policy) for policy in ('greedy', 'refined')]\n"
-        "plans.append(rebalance(load[::-1], 80, 16, 4, 8, 'incremental', previous=plans[1]))\n"
+        "plans = [rebalance(load, 80, 16, 4, 8, policy=policy) for policy in ('greedy', 'refined')]\n"
+        "plans.append(rebalance(load[::-1], 80, 16, 4, 8, policy='incremental', previous=plans[1]))\n"
         "print(hashlib.sha256(b''.join(plan.logical_to_physical.tobytes() for plan in plans)).hexdigest())"
     )
     found = set()
@@ -229,8 +229,8 @@ def test_every_process_makes_the_same_plan() -> None:
         found.add(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=env, text=True).strip())
     load = lognormal(6, 64, seed=0, tokens=500)
     rebalance(lognormal(6, 64, seed=1), 80, 16, policy="refined")
-    plans = [rebalance(load, 80, 16, 4, 8, policy) for policy in ("greedy", "refined")]
-    plans.append(rebalance(load[::-1], 80, 16, 4, 8, "incremental", previous=plans[1]))
+    plans = [rebalance(load, 80, 16, 4, 8, policy=policy) for policy in ("greedy", "refined")]
+    plans.append(rebalance(load[::-1], 80, 16, 4, 8, policy="incremental", previous=plans[1]))
     found.add(hashlib.sha256(b"".join(plan.logical_to_physical.tobytes() for plan in plans)).hexdigest())
     assert len(found) == 1
 

@@ -15,9 +15,9 @@ from .strategies import arguments, check, doubled, sizes_and_load
 @given(sizes_and_load(), st.sampled_from(["greedy", "refined"]), st.floats(0, 1), st.integers(0, 99))
 def test_plans_are_valid(given_: tuple[Sizes, np.ndarray], policy: str, max_moved: float, seed: int) -> None:
     sizes, load = given_
-    previous = rebalance(load, *arguments(sizes), policy)
+    previous = rebalance(load, *arguments(sizes), policy=policy)
     now = np.random.default_rng(seed).permuted(load, axis=1)
-    plan = rebalance(now, *arguments(sizes), "incremental", previous, max_moved=max_moved)
+    plan = rebalance(now, *arguments(sizes), policy="incremental", previous=previous, max_moved=max_moved)
     check(plan)
     assert (plan.moves(previous) <= max_moved * sizes.replicas).all()
     assert (plan.gpu_load.max(axis=1) <= previous.under(now).gpu_load.max(axis=1) * (1 + 1e-9)).all()
@@ -71,8 +71,8 @@ def test_experts_that_stay_keep_their_slots() -> None:
 
 def test_groups_stay_on_their_nodes() -> None:
     loads = drifting(2, 6, 64, correlation=0.9, seed=0)
-    plan = rebalance(loads[0], 80, 8, 2, 8, "refined")
-    after = rebalance(loads[1], 80, 8, 2, 8, "incremental", plan)
+    plan = rebalance(loads[0], 80, 8, 2, 8, policy="refined")
+    after = rebalance(loads[1], 80, 8, 2, 8, policy="incremental", previous=plan)
     check(after)
     assert after.moves(plan).any()
     assert not after.moves(plan, across_nodes=True).any()
@@ -105,7 +105,7 @@ class TestBadPrevious:
     def test_groups_on_several_nodes(self) -> None:
         previous = rebalance(self.load, 24, 4, 2)
         with pytest.raises(ValueError, match=r"group \d of layer \d on nodes 0, 1"):
-            rebalance(self.load, 24, 4, 2, 4, "incremental", previous)
+            rebalance(self.load, 24, 4, 2, 4, policy="incremental", previous=previous)
 
     def test_missing_or_unasked_for(self) -> None:
         with pytest.raises(ValueError, match="'incremental' needs the previous plan"):

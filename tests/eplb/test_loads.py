@@ -68,8 +68,8 @@ class TestPredictors:
 
 class TestSynthetic:
     MADE = {
-        "zipf": lambda **more: zipf(3, 64, 1.2, **more),
-        "lognormal": lambda **more: lognormal(3, 64, 1.5, **more),
+        "zipf": lambda **more: zipf(3, 64, exponent=1.2, **more),
+        "lognormal": lambda **more: lognormal(3, 64, sigma=1.5, **more),
         "one_hot": lambda **more: one_hot(3, 64, **more),
         "drifting": lambda **more: drifting(5, 3, 64, **more),
     }
@@ -90,13 +90,13 @@ class TestSynthetic:
         assert np.abs(tokens - expected).max() < 6 * np.sqrt(expected.max())
 
     def test_zipf_falls_as_it_says(self) -> None:
-        load = np.sort(zipf(4, 32, 1.5, seed=0), axis=1)[:, ::-1]
+        load = np.sort(zipf(4, 32, exponent=1.5, seed=0), axis=1)[:, ::-1]
         assert np.allclose(load / load[:, :1], np.arange(1, 33) ** -1.5)
-        assert len({int(layer.argmax()) for layer in zipf(8, 32, 1.5, seed=0)}) > 1
-        assert np.allclose(zipf(2, 8, 0, seed=0), 1)
+        assert len({int(layer.argmax()) for layer in zipf(8, 32, exponent=1.5, seed=0)}) > 1
+        assert np.allclose(zipf(2, 8, exponent=0, seed=0), 1)
 
     def test_lognormal_has_its_sigma(self) -> None:
-        assert np.log(lognormal(1, 100_000, 0.7, seed=0)).std() == pytest.approx(0.7, rel=0.02)
+        assert np.log(lognormal(1, 100_000, sigma=0.7, seed=0)).std() == pytest.approx(0.7, rel=0.02)
 
     def test_one_hot(self) -> None:
         assert (np.sort(one_hot(5, 8, seed=0), axis=1) == [0] * 7 + [8]).all()
@@ -111,8 +111,8 @@ class TestSynthetic:
 
     def test_refuses(self) -> None:
         for call, says in [
-            (lambda: zipf(1, 4, -1, seed=0), "exponent must be 0 or more"),
-            (lambda: lognormal(1, 4, np.nan, seed=0), "sigma must be 0 or more"),
+            (lambda: zipf(1, 4, exponent=-1, seed=0), "exponent must be 0 or more"),
+            (lambda: lognormal(1, 4, sigma=np.nan, seed=0), "sigma must be 0 or more"),
             (lambda: drifting(1, 1, 4, correlation=1.1, seed=0), "correlation is 0 to 1; got 1.1"),
             (lambda: drifting(-1, 1, 4, seed=0), "windows must be at least 0; got -1"),
             (lambda: lognormal(2.5, 4, seed=0), "layers must be a whole number; got 2.5"),  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ class TestFromMap:
     @given(sizes_and_load())
     def test_judges_any_placement(self, given_: tuple[Sizes, np.ndarray]) -> None:
         sizes, load = given_
-        plan = rebalance(load, *arguments(sizes), "refined")
+        plan = rebalance(load, *arguments(sizes), policy="refined")
         again = Plan.from_map(plan.physical_to_logical, load, sizes.gpus, sizes.nodes, sizes.groups)
         check(again)
         assert np.array_equal(again.logical_to_physical, plan.logical_to_physical)
@@ -88,7 +88,7 @@ class TestFromMap:
 class TestBound:
     def test_no_placement_is_below_it(self) -> None:
         for experts, replicas, gpus in [(4, 6, 2), (4, 6, 3), (5, 8, 4), (6, 8, 2), (3, 9, 3)]:
-            loads = [lognormal(4, experts, seed=0), one_hot(2, experts, seed=1), zipf(4, experts, 2, seed=2)]
+            loads = [lognormal(4, experts, seed=0), one_hot(2, experts, seed=1), zipf(4, experts, exponent=2, seed=2)]
             loads = np.concatenate(loads)
             best = np.array([optimum(load, replicas, gpus) for load in loads])
             bound = lower_bound(loads, Sizes(len(loads), experts, replicas, gpus))
@@ -111,7 +111,7 @@ class TestJson:
     @given(sizes_and_load())
     def test_there_and_back(self, given_: tuple[Sizes, np.ndarray]) -> None:
         sizes, load = given_
-        plan = rebalance(load, *arguments(sizes), "refined")
+        plan = rebalance(load, *arguments(sizes), policy="refined")
         again = Plan.from_json(plan.to_json())
         assert again.sizes == sizes and again.policy == "refined"
         for name in ("physical_to_logical", "logical_to_physical", "replica_count", "load"):

@@ -21,7 +21,7 @@ from .strategies import arguments, check, doubled, optimum, sizes_and_load
 @settings(max_examples=200)
 def test_plans_are_valid(given_: tuple[Sizes, np.ndarray]) -> None:
     sizes, load = given_
-    plan, greedy = (rebalance(load, *arguments(sizes), policy) for policy in ("refined", "greedy"))
+    plan, greedy = (rebalance(load, *arguments(sizes), policy=policy) for policy in ("refined", "greedy"))
     check(plan)
     if sizes.slots <= sizes.experts // sizes.parts:  # else a GPU has more slots than there are experts for it
         assert not doubled(plan).any()
@@ -38,8 +38,8 @@ def test_plans_are_valid(given_: tuple[Sizes, np.ndarray]) -> None:
         ("two slots", lognormal(20, 256, seed=0), (320, 160), None),
         ("two slots, few replicas", lognormal(20, 256, seed=0), (288, 144), None),
         ("larger", lognormal(20, 384, seed=0), (448, 64), 0.997),
-        ("heavy tail", zipf(20, 256, 1.5, seed=0), (288, 32), 0.96),
-        ("heavier tail", zipf(20, 256, 2, seed=0), (288, 32), 0.96),
+        ("heavy tail", zipf(20, 256, exponent=1.5, seed=0), (288, 32), 0.96),
+        ("heavier tail", zipf(20, 256, exponent=2, seed=0), (288, 32), 0.96),
         ("one-hot", one_hot(20, 256, seed=0), (288, 32), 1),
         ("one-hot, two slots", one_hot(20, 256, seed=0), (320, 160), 0.4),
     ],
@@ -58,7 +58,7 @@ def test_balance(name: str, load: np.ndarray, sizes: tuple[int, ...], least: flo
 
 def test_counts_and_packing_are_chosen_together() -> None:
     """The greedy's counts can't be packed well, however they are packed: see what the refined does about it."""
-    load = zipf(4, 256, 1.5, seed=0)
+    load = zipf(4, 256, exponent=1.5, seed=0)
     plan, greedy = (rebalance(load, 288, 32, policy=policy) for policy in ("refined", "greedy"))
     assert greedy.balancedness.max() < 0.86 and plan.balancedness.min() > 0.99
     assert (plan.replica_count.max(axis=1) < greedy.replica_count.max(axis=1)).all()
@@ -76,8 +76,8 @@ class TestTiny:
             loads = np.concatenate(
                 [
                     lognormal(4, experts, seed=0),
-                    lognormal(4, experts, 2, seed=1),
-                    zipf(4, experts, 1.5, seed=2),
+                    lognormal(4, experts, sigma=2, seed=1),
+                    zipf(4, experts, exponent=1.5, seed=2),
                     random.integers(0, 20, (4, experts)),
                 ]
             )
@@ -105,8 +105,8 @@ class TestTiny:
 @pytest.mark.parametrize(("groups", "nodes"), [(8, 4), (8, 2), (9, 3), (12, 4), (16, 2)])
 def test_groups_are_within_two_percent_of_the_best(groups: int, nodes: int) -> None:
     """The busiest node, against all ways to deal equally many groups to each."""
-    load = np.concatenate([lognormal(12, groups * 4, sigma, seed=0) for sigma in (0.5, 1, 2)])
-    plan = rebalance(load, groups * 4 + nodes, nodes, nodes, groups, "refined")
+    load = np.concatenate([lognormal(12, groups * 4, sigma=sigma, seed=0) for sigma in (0.5, 1, 2)])
+    plan = rebalance(load, groups * 4 + nodes, nodes, nodes, groups, policy="refined")
     of_group = load.reshape(len(load), groups, 4).sum(axis=2)
     sets = np.array(list(combinations(range(groups), groups // nodes)))
     weight = of_group[:, sets].sum(axis=2)

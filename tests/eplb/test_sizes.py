@@ -43,7 +43,7 @@ def test_sizes(sizes: tuple, says: str) -> None:
 def test_sizes_as_numpy_gives_them() -> None:
     plan = rebalance(LOAD, np.int32(32), np.float64(8))
     assert plan.sizes == Sizes(2, 24, 32, 8) and type(plan.sizes.gpus) is int
-    assert contiguous(LOAD, np.int32(7)).sizes == Sizes(2, 24, 28, 7)
+    assert contiguous(LOAD, gpus=np.int32(7)).sizes == Sizes(2, 24, 28, 7)
 
 
 class TestPublished:

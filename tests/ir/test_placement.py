@@ -43,7 +43,7 @@ def test_with_two_routes_the_first_half_of_the_microbatches_goes_down(microbatch
 @pytest.mark.parametrize(
     "make", [linear, v_shape, bidirectional, lambda ranks: looped(ranks, 2), lambda chunks: looped(2, chunks)]
 )
-@pytest.mark.parametrize("wrong", [0, -1, 2.0, 2.5, None, "2", math.nan, Fraction(2)])
+@pytest.mark.parametrize("wrong", [0, -1, True, 2.5, None, "2", math.nan, Fraction(2)])
 def test_a_count_that_is_no_count_is_named(make, wrong):
     with pytest.raises(ValueError) as error:
         make(wrong)

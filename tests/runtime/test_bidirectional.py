@@ -25,7 +25,7 @@ from tests.runtime.small import WIDTH, linears, mse, vectors
 BY_HAND = from_csv(
     """0F0,1F2,0F1,1B2,(1F3;0B0)OVERLAP_F_B,1B3,0I1,0W1
        0F2,1F0,0F3,1B0,(1F1;0B2)OVERLAP_F_B,1B1,0I3,0W3""",
-    "dualpipe",
+    name="dualpipe",
 )
 
 

@@ -24,7 +24,7 @@ LATE_W = from_csv(
     """0F0,0F1,0F2,0I0,0W0,0F3,0I1,0W1,0I2,0W2,0I3,0W3
        1F0,1F1,1I0,1F2,1I1,1W0,1F3,1I2,1W1,1I3,1W2,1W3
        2F0,2I0,2F1,2I1,2F2,2I2,2W0,2F3,2I3,2W1,2W2,2W3""",
-    "late W",
+    name="late W",
 )
 
 
@@ -88,7 +88,7 @@ def test_dropout_is_the_same_with_the_same_seed(ranks: int) -> None:
 class TestStages:
     """What a stage may be, with whole backwards and with split ones."""
 
-    SCHEDULES = (from_csv("0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n2F0,2B0,2F1,2B1", "whole"), LATE_W)
+    SCHEDULES = (from_csv("0F0,0F1,0B0,0B1\n1F0,1B0,1F1,1B1\n2F0,2B0,2F1,2B1", name="whole"), LATE_W)
 
     @pytest.mark.parametrize("schedule", SCHEDULES, ids=["whole", "split"])
     @pytest.mark.parametrize("place", [0, 1, 2])

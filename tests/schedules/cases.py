@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipelab import Schedule, build
 from pipelab.schedules import SCHEDULES
 
-Case = tuple[str, int, int, int | None]  # what build takes: name, ranks, micro-batches, chunks
+Case = tuple[str, int, int, int | None]  # name, ranks, micro-batches, chunks
 
 #: One stage per rank, whole backwards.
 SIMPLE = ("naive", "gpipe", "1f1b")
@@ -27,5 +27,10 @@ def cases(draw: st.DrawFn, *names: str, max_ranks: int = 7, max_microbatches: in
     return name, ranks, draw(st.integers(1, max_microbatches)), chunks
 
 
+def built(case: Case) -> Schedule:
+    name, ranks, microbatches, chunks = case
+    return build(name, ranks, microbatches, chunks=chunks)
+
+
 def schedules(*names: str, **limits: int) -> st.SearchStrategy[Schedule]:
-    return cases(*names, **limits).map(lambda case: build(*case))
+    return cases(*names, **limits).map(built)

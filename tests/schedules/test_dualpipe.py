@@ -182,4 +182,4 @@ def test_what_a_message_proposes_is_taken(ranks, microbatches):
                 microbatches = proposed
         else:
             break
-    assert from_csv(to_csv(schedule), "dualpipe").programs == schedule.programs
+    assert from_csv(to_csv(schedule), name="dualpipe").programs == schedule.programs

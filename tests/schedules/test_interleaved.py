@@ -21,7 +21,7 @@ def order(schedule, rank):
 
 def test_by_hand():
     """Two ranks, four micro-batches, two stages a rank: the first two through both stages before the next two."""
-    schedule = interleaved_1f1b(2, 4, 2)
+    schedule = interleaved_1f1b(2, 4, chunks=2)
     assert order(schedule, 0) == "0F0 0F1 2F0 2F1 0F2 2B0 0F3 2B1 2F2 0B0 2F3 0B1 2B2 2B3 0B2 0B3"
     assert order(schedule, 1) == "1F0 1F1 3F0 3B0 3F1 3B1 1F2 1B0 1F3 1B1 3F2 3B2 3F3 3B3 1B2 1B3"
 
@@ -40,14 +40,14 @@ def test_groups(ranks, microbatches):
 
 @given(ranks, microbatches, chunks, st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
 def test_its_bubble_is_one_f_one_bs_of_shorter_stages_for_any_number_of_microbatches(p, m, v, f, i, w):
-    timeline = simulate(interleaved_1f1b(p, m, v), Costs(f, i, w))
+    timeline = simulate(interleaved_1f1b(p, m, chunks=v), Costs(f, i, w))
     rounds = (v - 1) * max(0, p - m)  # a group of less than P cannot fill the way round the ranks
     assert timeline.idle == ((p - 1 + rounds) * (f + i + w),) * p
 
 
 @given(ranks, microbatches)
 def test_one_chunk_takes_one_f_one_bs_time(p, m):
-    assert simulate(interleaved_1f1b(p, m, 1)).makespan == simulate(one_f_one_b(p, m)).makespan
+    assert simulate(interleaved_1f1b(p, m, chunks=1)).makespan == simulate(one_f_one_b(p, m)).makespan
 
 
 @given(schedules("interleaved"))
@@ -87,8 +87,8 @@ def test_why_the_groups_are_what_they_are():
     assert check(with_groups(4, 9, 3, [range(4), range(4, 8), range(8, 9)]))[0].code == "deadlock"
     assert check(with_groups(4, 9, 2, [range(4), range(4, 9)]))[0].code == "order"
     rest_last = with_groups(4, 9, 2, [range(4), range(4, 8), range(8, 9)])
-    assert simulate(rest_last).makespan > simulate(interleaved_1f1b(4, 9, 2)).makespan
-    assert with_groups(4, 9, 2, groups_of(4, 9)).programs == interleaved_1f1b(4, 9, 2).programs
+    assert simulate(rest_last).makespan > simulate(interleaved_1f1b(4, 9, chunks=2)).makespan
+    assert with_groups(4, 9, 2, groups_of(4, 9)).programs == interleaved_1f1b(4, 9, chunks=2).programs
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_why_the_groups_are_what_they_are():
 )
 def test_chunks_that_are_none(wrong, said):
     with pytest.raises(ValueError, match=f"chunks must be .*{said}"):
-        interleaved_1f1b(2, 4, wrong)
+        interleaved_1f1b(2, 4, chunks=wrong)

@@ -62,7 +62,7 @@ def test_tables_find_it(lifo):
     table = compare_schedules(4, 8)
     assert table[lifo].makespan == table["gpipe"].makespan == 33
     assert [row.name for row in table][:3] == ["naive", "gpipe", lifo]
-    assert estimate_step(["1f1b", lifo], 4, 8, Costs(1000, 1000, 1000))[lifo].step == 33
+    assert estimate_step(4, 8, Costs(1000, 1000, 1000), schedules=["1f1b", lifo])[lifo].step == 33
 
 
 def test_theory_finds_it(lifo):

@@ -9,7 +9,7 @@ from pipelab.ir import check, linear, lower
 from pipelab.schedules import SCHEDULES, build, gpipe, naive, one_f_one_b
 from tests.ir.reference import is_valid
 
-from .cases import SIMPLE, cases
+from .cases import SIMPLE, built, cases
 
 plain_names = st.sampled_from(SIMPLE)
 ranks = st.integers(1, 9)
@@ -37,7 +37,7 @@ def warmup(schedule, rank):
 @example(("zb-v", 6, 1, None))
 @example(("interleaved", 4, 9, 3))
 def test_valid(case):
-    schedule = build(*case)
+    schedule = built(case)
     assert (schedule.name, schedule.num_ranks, schedule.num_microbatches) == case[:3]
     assert schedule.training
     assert is_valid(schedule)
@@ -48,7 +48,7 @@ def test_valid(case):
 @given(cases())
 def test_the_same_arguments_give_the_same_schedule(case):
     name, *counts = case
-    one, other = build(*case), build(name, *(count if count is None else np.int64(count) for count in counts))
+    one, other = built(case), built((name, *(count if count is None else np.int64(count) for count in counts)))
     assert one == other
     assert hash(one) == hash(other)
     assert str(one) == str(other)
@@ -59,7 +59,7 @@ def test_the_same_arguments_give_the_same_schedule(case):
 @given(cases())
 def test_every_stage_meets_microbatches_in_order(case):
     """On each route, forwards among themselves, and what makes gradients for the stage before."""
-    schedule = build(*case)
+    schedule = built(case)
     met = {}
     for program in schedule.programs:
         for part in (part for action in program for part in action.computes):
@@ -181,7 +181,7 @@ def test_an_unknown_name_is_told_the_known_ones(name):
 def test_only_interleaved_takes_chunks(name, chunks):
     held = {1: "one stage", 2: "two stages"}[len(build(name, 2, 4).placement.stages_of(0))]
     with pytest.raises(ValueError, match=f"^{name} has {held} per rank: it takes no chunks$"):
-        build(name, 2, 4, chunks)
+        build(name, 2, 4, chunks=chunks)
 
 
 def test_builders_are_public():

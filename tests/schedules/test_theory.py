@@ -22,7 +22,7 @@ cases = st.tuples(names, *counts, costs, costs, costs)
 def both(name, ranks, microbatches, forward, backward_input, backward_weight):
     """(what the formulas say, what the simulation does)"""
     simulated = simulate(SCHEDULES[name](ranks, microbatches), Costs(forward, backward_input, backward_weight))
-    return theory(name, ranks, microbatches, forward, backward_input + backward_weight), simulated
+    return theory(name, ranks, microbatches, forward=forward, backward=backward_input + backward_weight), simulated
 
 
 # Each with M below, at and above P, however the backward's cost is dealt to I and W.
@@ -64,7 +64,7 @@ def test_parameters(name, ranks, microbatches):
 
 @given(names, *counts, costs, costs)
 def test_the_text_says_the_same_as_the_number(name, ranks, microbatches, forward, backward):
-    formula = theory(name, ranks, microbatches, forward, backward)
+    formula = theory(name, ranks, microbatches, forward=forward, backward=backward)
     values = {"P": ranks, "M": microbatches, "F": forward, "B": backward, "min": min}
 
     def of(what, **more):
@@ -84,7 +84,9 @@ def test_stages_that_differ_are_no_faster_than_the_fastest_and_no_slower_than_th
 ):
     forward, backward = forward[:ranks], backward[:ranks]
     simulated = simulate(SCHEDULES[name](ranks, microbatches), Costs(forward, backward, 0)).makespan
-    low, high = (theory(name, ranks, microbatches, of(forward), of(backward)).makespan for of in (min, max))
+    low, high = (
+        theory(name, ranks, microbatches, forward=of(forward), backward=of(backward)).makespan for of in (min, max)
+    )
     assert low <= simulated <= high
 
 
@@ -110,7 +112,7 @@ def test_known_figures(name, ranks, microbatches, makespan, bubble):
 
 def test_the_two_conventions_for_gpipe():
     """(P-1)/(M+P-1) of the makespan is (P-1)/M of the ideal."""
-    formula = theory("gpipe", 4, 8, Fraction(1), Fraction(2))
+    formula = theory("gpipe", 4, 8, forward=Fraction(1), backward=Fraction(2))
     assert (formula.bubble_fraction, formula.bubble_over_ideal) == (Fraction(3, 11), Fraction(3, 8))
 
 

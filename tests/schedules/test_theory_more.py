@@ -8,11 +8,11 @@ from math import ceil
 import pytest
 from hypothesis import assume, example, given, settings, strategies as st
 
-from pipelab import Costs, build, simulate, theory
+from pipelab import Costs, simulate, theory
 from pipelab.ir import lower
 from pipelab.schedules import SCHEDULES
 
-from .cases import cases
+from .cases import built, cases
 
 numbers = st.integers(0, 9) | st.fractions(0, 9, max_denominator=12)
 costs = st.tuples(numbers, numbers, numbers, numbers)
@@ -31,9 +31,9 @@ def closed_form(case, cost):
     f, i, w, _ = cost
     overlapped = pair(cost)
     formula = theory(
-        name, ranks, microbatches, f, backward_input=i, backward_weight=w, overlapped=overlapped, chunks=chunks
+        name, ranks, microbatches, forward=f, backward_input=i, backward_weight=w, overlapped=overlapped, chunks=chunks
     )
-    return formula, simulate(build(*case), Costs(f, i, w, overlapped=overlapped))
+    return formula, simulate(built(case), Costs(f, i, w, overlapped=overlapped))
 
 
 def holds(case):
@@ -70,7 +70,7 @@ def test_peak_activations(case, cost):
 @given(known)
 def test_parameters_and_messages(case):
     name, ranks, microbatches, chunks = case
-    formula, schedule = theory(name, ranks, microbatches, chunks=chunks), build(*case)
+    formula, schedule = theory(name, ranks, microbatches, chunks=chunks), built(case)
     sends = [action for program in lower(schedule).programs for action in program if action.kind.startswith("SEND")]
     assert formula.messages == len(sends)
     assert formula.bytes(10) == 10 * len(sends)
@@ -112,7 +112,11 @@ def test_published_bubbles_where_f_i_and_w_are_equal(case, cost, more):
     if name == "zb-h2":
         assert formula.published_bubble == 0
         assume(microbatches >= 2 * ranks - 1)
-        assert formula.bubble == theory("zb-h1", ranks, microbatches, cost, 2 * cost).bubble == (ranks - 1) * cost
+        assert (
+            formula.bubble
+            == theory("zb-h1", ranks, microbatches, forward=cost, backward=2 * cost).bubble
+            == (ranks - 1) * cost
+        )
     else:
         assert formula.bubble == formula.published_bubble
 
@@ -149,8 +153,8 @@ def test_pairs_that_take_longer_than_their_parts(case, cost):
     """The step and each rank's idle time are still known; but now the outer ranks, with fewer pairs, idle longer."""
     f, i, w, more = cost
     overlapped = f + i + w + more
-    formula = theory(*case[:3], f, backward_input=i, backward_weight=w, overlapped=overlapped)
-    simulated = simulate(build(*case), Costs(f, i, w, overlapped=overlapped))
+    formula = theory(*case[:3], forward=f, backward_input=i, backward_weight=w, overlapped=overlapped)
+    simulated = simulate(built(case), Costs(f, i, w, overlapped=overlapped))
     assert (formula.makespan, formula.idle) == (simulated.makespan, simulated.idle)
     assert formula.bubble == formula.idle[0]
 

@@ -90,7 +90,7 @@ def test_the_same_order_as_torch(ranks: int) -> None:
         if not torch_takes(name, ranks, microbatches):
             assert {done for done, _ in theirs} == {""}, theirs
             continue
-        schedule: Schedule = build(name, ranks, microbatches, chunks if name == "interleaved" else None)
+        schedule: Schedule = build(name, ranks, microbatches, chunks=chunks if name == "interleaved" else None)
         ours = [",".join(str(part) for a in program for part in a.computes) for program in schedule.programs]
         assert ours == [done for done, _ in theirs], case
         if name not in ("gpipe", "1f1b"):

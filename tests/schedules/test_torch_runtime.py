@@ -55,7 +55,7 @@ def train_by_csv(ctx, tables: list[tuple[Schedule, str]], directory: str) -> lis
 def test_torch_trains_by_our_table_with_a_single_processs_gradients(ranks, microbatches, tmp_path):
     """Also where torch's own generators refuse: 9 micro-batches interleaved over 4 ranks."""
     schedules = [
-        build(name, ranks, microbatches, 3 if name == "interleaved" else None)
+        build(name, ranks, microbatches, chunks=3 if name == "interleaved" else None)
         for name in ONE_ROUTE
         if name != "dualpipe-v" or microbatches >= 2 * ranks
     ]
@@ -106,5 +106,5 @@ def test_torchs_tables_are_read(tmp_path):
         assert check(read) == ()
         assert simulate(read).makespan > 0
         if number < len(ours):
-            built = build(ours[number], ranks, microbatches, per_rank if ours[number] == "interleaved" else None)
+            built = build(ours[number], ranks, microbatches, chunks=per_rank if ours[number] == "interleaved" else None)
             assert (read.programs, read.placement.routes) == (built.programs, built.placement.routes)

@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {"width": 8, "hidden": 16, "tokens": 203, "steps": 1}  #
 
 def before_and_after(ranks: int, replicas: int, **settings: Any) -> tuple[Serving, list[Plan]]:
     load = zipf(2, 10, exponent=1.0, seed=1)
-    plans = [contiguous(load, ranks, replicas), rebalance(load, replicas, ranks, policy="refined")]
+    plans = [contiguous(load, replicas, ranks), rebalance(load, replicas, ranks, policy="refined")]
     return serve([load, load], plans, **{**SMALL, **settings}), plans
 
 
@@ -72,7 +72,7 @@ def test_ranks_that_divide_nothing() -> None:
 def test_the_stragglers_computation_falls() -> None:
     """CPU time of the experts' threads: a busy machine does not change it much; a quarter of the tokens does."""
     load = one_hot(1, 8, seed=0)
-    plans = [contiguous(load, 4, 16), rebalance(load, 16, 4, policy="refined")]
+    plans = [contiguous(load, 16, 4), rebalance(load, 16, 4, policy="refined")]
     before, after = serve([load, load], plans, tokens=4000, width=64, hidden=512).windows
     assert after.straggler_tokens == 1000 and before.straggler_tokens == 4000
     assert after.straggler < 0.7 * before.straggler
@@ -114,7 +114,7 @@ class TestOnline:
             **SMALL,
         )
         assert served.equal
-        plan, predictor, expected = contiguous(self.loads[0], 4, 16), MovingAverage(2), self.loads[0]
+        plan, predictor, expected = contiguous(self.loads[0], 16, 4), MovingAverage(2), self.loads[0]
         for number, window in enumerate(served.windows):
             if number and number % every == 0:
                 previous = plan if policy == "incremental" else None

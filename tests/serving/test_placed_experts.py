@@ -53,7 +53,7 @@ def plans_of(ranks: int) -> list[Plan]:
     """With a replica each where that is possible; with more of some; the same by the greedy; and back again."""
     load = np.stack([np.bincount(e.flatten(), minlength=EXPERTS) for e in tokens_of(40)[1].numpy()])
     some = EXPERTS + 2 * ranks - EXPERTS % ranks
-    first = contiguous(load, ranks, some)
+    first = contiguous(load, some, ranks)
     refined = rebalance(load, some, ranks, policy="refined")
     return [first, refined, rebalance(load[:, ::-1], some, ranks), first]
 
@@ -61,7 +61,7 @@ def plans_of(ranks: int) -> list[Plan]:
 def on_this_rank(ctx: Any, plans: list[Plan], count: int) -> list[tuple[Tensor, Any, list[list[int]]]]:
     """Under each plan: (outputs, what moving was, [layers] tokens of this rank's slots)"""
     group = ExpertGroup.of()
-    layers = [PlacedExperts(partial(expert_of, layer), plans[0], layer, group) for layer in range(LAYERS)]
+    layers = [PlacedExperts(partial(expert_of, layer), plans[0], layer=layer, group=group) for layer in range(LAYERS)]
     tokens, experts, weights = tokens_of(count)
     own = torch.arange(count).tensor_split([count // 2 * (r + 1) // ctx.size for r in range(ctx.size - 1)])[ctx.rank]
     found = []

@@ -12,7 +12,7 @@ from pipelab.study.estimate import ASSUMPTIONS
 
 def test_deepseek_v3():
     """16 stages, 120 micro-batches: of DualPipe's ten seconds, bubbles are the smaller part by far."""
-    steps = estimate_step(["1f1b", "zb-h1", "dualpipe"], ranks=16, microbatches=120)
+    steps = estimate_step(ranks=16, microbatches=120, schedules=["1f1b", "zb-h1", "dualpipe"])
     assert [round(row.step, 1) for row in steps] == [27.8, 26.9, 17.9]
     dualpipe = steps["dualpipe"]
     assert round(dualpipe.saved, 2) == 9.95
@@ -38,7 +38,7 @@ times = st.integers(1, 50)
 @given(st.sampled_from([2, 4]), st.integers(0, 3), times, times, times, st.integers(0, 50), st.integers(0, 50))
 def test_parts_add_up(ranks, more, f, i, w, f_comm, i_comm):
     costs = Costs(f, i, w, forward_comm=f_comm, backward_input_comm=i_comm)
-    steps = estimate_step(["1f1b", "dualpipe"], ranks, microbatches := 2 * (ranks + more), costs)
+    steps = estimate_step(ranks, microbatches := 2 * (ranks + more), costs, schedules=["1f1b", "dualpipe"])
     for row in steps:
         schedule = build(row.name, ranks, microbatches)
         timeline = simulate(schedule, costs)
@@ -56,28 +56,28 @@ def test_parts_add_up(ranks, more, f, i, w, f_comm, i_comm):
 
 @given(times, times, times)
 def test_without_communication_nothing_is_gained_by_hiding(f, i, w):
-    for row in estimate_step(["1f1b", "zb-h1", "dualpipe"], 4, 8, Costs(f, i, w)):
+    for row in estimate_step(4, 8, Costs(f, i, w), schedules=["1f1b", "zb-h1", "dualpipe"]):
         assert row.saved_by_hiding == row.hidden_communication == row.communication == 0
 
 
 def test_pairs_that_hide_all_and_pairs_that_hide_nothing():
     costs = Costs.deepseek_v3()
     whole = costs.duration("F", 0) + costs.duration("B", 0)
-    nothing = estimate_step(["1f1b", "dualpipe"], 16, 120, replace(costs, overlapped=whole))["dualpipe"]
-    measured = estimate_step(["1f1b", "dualpipe"], 16, 120)["dualpipe"]
+    nothing = estimate_step(16, 120, replace(costs, overlapped=whole), schedules=["1f1b", "dualpipe"])["dualpipe"]
+    measured = estimate_step(16, 120, schedules=["1f1b", "dualpipe"])["dualpipe"]
     assert nothing.saved_by_hiding == nothing.hidden_communication == 0
     assert nothing.saved == pytest.approx(measured.saved_by_bubble)
 
 
 def test_more_stages_than_ranks():
     """The model is the same: DualPipeV on as many ranks takes about DualPipe's time."""
-    steps = estimate_step(["1f1b", "dualpipe", "dualpipe-v"], 16, 120)
+    steps = estimate_step(16, 120, schedules=["1f1b", "dualpipe", "dualpipe-v"])
     assert steps["dualpipe-v"].step == pytest.approx(steps["dualpipe"].step, rel=0.01)
     assert steps["dualpipe-v"].communication == steps["dualpipe"].communication
 
 
 def test_left_out():
-    steps = estimate_step(["1f1b", "dualpipe"], 3, 8)
+    steps = estimate_step(3, 8, schedules=["1f1b", "dualpipe"])
     assert [row.name for row in steps] == ["1f1b"]
     assert "even number of ranks" in steps.left_out["dualpipe"]
     with pytest.raises(KeyError, match="even number of ranks"):
@@ -85,11 +85,11 @@ def test_left_out():
     with pytest.raises(KeyError, match="gpipe"):
         steps["gpipe"]
     with pytest.raises(ValueError, match="dualpipe, with which the others are compared, is left out: .*even number"):
-        estimate_step(["dualpipe", "1f1b"], 3, 8)
+        estimate_step(3, 8, schedules=["dualpipe", "1f1b"])
 
 
 def test_it_prints_with_its_assumptions():
-    steps = estimate_step(["1f1b", "dualpipe"], 3, 8)
+    steps = estimate_step(3, 8, schedules=["1f1b", "dualpipe"])
     text = str(steps)
     assert text.splitlines()[1].split() == ["1f1b", "2.06", "20.0", "0.0", "0.00", "0.00", "0.00"]
     assert "without dualpipe: DualPipe needs an even number" in text

@@ -204,7 +204,7 @@ def test_every_gap_says_what_ended_it(simulation):
 @given(simulations(), st.fractions(0, 4))
 def test_gaps_longer_than_the_shortest(simulation, shortest):
     *_, timeline = simulation
-    assert timeline.gaps(shortest) == [gap for gap in timeline.gaps() if gap.length > shortest]
+    assert timeline.gaps(shortest=shortest) == [gap for gap in timeline.gaps() if gap.length > shortest]
 
 
 @given(simulations())

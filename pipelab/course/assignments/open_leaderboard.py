@@ -21,8 +21,9 @@ from .pipeline import Pipeline
 #: The cluster: so many pipeline ranks, micro-batches in a step, and costs, in ms, of a rank's share of the model.
 RANKS, MICROBATCHES = CLUSTER = (8, 24)
 COSTS = Costs.deepseek_v3()
+_UNEVEN = lognormal(4, 64, sigma=1.0, seed=10), zipf(4, 64, exponent=1.2, seed=11)
 #: Loads of 64 experts in 8 layers, to be served by 16 GPUs with room for 80 replicas.
-LOADS = (BalancerCase(lognormal(4, 64, 1.0, seed=10), 80, 16), BalancerCase(zipf(4, 64, 1.2, seed=11), 80, 16))
+LOADS = tuple(BalancerCase(load, 80, 16) for load in _UNEVEN)
 
 _OPEN = Pipeline("my_schedule", like="dualpipe", sizes=(CLUSTER, (4, 8)), free=True)
 

@@ -7,9 +7,9 @@ from ..checks.replicate_check import REPLICATE, replicate_question
 from .base import Assignment, Test
 
 _LOADS = [
-    BalancerCase(lognormal(4, 32, 1.0, seed=0), 40, 8),
-    BalancerCase(zipf(4, 32, 1.2, seed=1), 40, 8),
-    BalancerCase(lognormal(4, 64, 1.0, seed=2), 80, 16),
+    BalancerCase(lognormal(4, 32, sigma=1.0, seed=0), 40, 8),
+    BalancerCase(zipf(4, 32, exponent=1.2, seed=1), 40, 8),
+    BalancerCase(lognormal(4, 64, sigma=1.0, seed=2), 80, 16),
 ]
 _CASES = [*stumbling_cases(_LOADS[0]), *_LOADS]
 

@@ -106,7 +106,9 @@ def check_balancer(
     >>> check_balancer(greedy).title
     'Valid, and as good as the greedy, but not better yet'
     """
-    load = np.concatenate([lognormal(4, 32, 1.0, seed=0), zipf(4, 32, 1.2, seed=1)]) if load is None else as_load(load)
+    if load is None:
+        load = np.concatenate([lognormal(4, 32, sigma=1.0, seed=0), zipf(4, 32, exponent=1.2, seed=1)])
+    load = as_load(load)
     case = _case(load, replicas, gpus, nodes, groups)
     replies = Called({case.question.function: fn})
     if not (valid := valid_plans([*stumbling_cases(case), case]).feedback(replies, Feedback(True, "Valid"))):
@@ -181,7 +183,7 @@ def _plan(answer: Any, case: BalancerCase) -> Plan:
     except Refused as refused:
         raise Refused(*refused.reasons, title=_INVALID) from None
     slots = np.array(placed, dtype=int).reshape(-1, sizes.replicas)
-    return Plan.from_map(slots, case.load, case.gpus, case.nodes, case.groups, "yours")
+    return Plan.from_map(slots, case.load, case.gpus, case.nodes, case.groups, policy="yours")
 
 
 def _check_layer(row: list[int], layer: int, sizes: Sizes) -> None:

@@ -19,7 +19,7 @@ _NOT_ASKED_FOR = "Not the schedule that was asked for"
 _FORWARD_ONLY = "it is forward only; training needs the backwards, too"
 
 
-def schedule_of(fn: Builder, ranks: int, microbatches: int, name: str = _NAME) -> Schedule:
+def schedule_of(fn: Builder, ranks: int, microbatches: int, *, name: str = _NAME) -> Schedule:
     """Turn what a student's function returns into a Schedule, so that all of pipelab takes it.
 
     Parameters
@@ -62,7 +62,7 @@ def read_free(answer: Any, ranks: int, microbatches: int) -> Schedule:
     """A schedule of any placement on so many ranks: its actions tell. Refused where there is none."""
     programs = _programs(answer, ranks, 3 * ranks * microbatches)
     try:
-        schedule = from_csv("\n".join(",".join(map(str, program)) for program in programs), _NAME)
+        schedule = from_csv("\n".join(",".join(map(str, program)) for program in programs), name=_NAME)
     except ValueError as error:
         raise Refused(str(error)) from None
     if (schedule.num_ranks, schedule.num_microbatches) != (ranks, microbatches):

@@ -91,7 +91,7 @@ def _print(options: argparse.Namespace, all_graded: list[GradedSubmission], sing
         found = {graded.name: graded.gradescope() for graded in all_graded}
         print(json.dumps(found[all_graded[0].name] if single else found))
     elif single:
-        print(all_graded[0].table(shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+        print(all_graded[0].table(width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     else:
         mean = sum(each.score for each in all_graded) / len(all_graded)
         where = options.out / "summary.csv"

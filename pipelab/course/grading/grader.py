@@ -123,7 +123,7 @@ def _from_tables(tables: dict[str, Path], wanted: Assignment) -> Answers:
     problems = []
     for name, file in tables.items():
         try:
-            schedule = from_csv(file.read_text(), name)
+            schedule = from_csv(file.read_text(), name=name)
             found[schedule.num_ranks, schedule.num_microbatches] = Answer(plain(schedule.programs))
         except ValueError as error:  # UnicodeDecodeError is one, too
             problems.append(f"{name}: {error}")

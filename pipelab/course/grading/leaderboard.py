@@ -38,7 +38,7 @@ class Leaderboard:
     2  ann         4300
     """
 
-    def __init__(self, path: str | Path, by: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, by: str | None = None) -> None:
         self.path, self._by = Path(path), by
 
     def add(self, name: str, figures: Mapping[str, float]) -> None:

@@ -123,7 +123,7 @@ class GradedSubmission:
     def __repr__(self) -> str:
         return self.table()
 
-    def table(self, columns: int | None = None) -> str:
+    def table(self, *, width: int | None = None) -> str:
         """As text; reasons and hints are broken into lines of so many columns, or not at all."""
         total = ("  total", f"{self.score:g} / {self.max_score:g}")
         figures = [(f"  {name}", f"{value:.6g}") for name, value in self.figures.items()]
@@ -133,7 +133,7 @@ class GradedSubmission:
         for row, test in zip(rows, self.tests, strict=False):
             lines += [row, *(f"    - {line}" for line in self._lines(test))]
         lines += rows[len(self.tests) :]
-        return "\n".join(part for line in lines for part in (_broken(line, columns) if columns else [line]))
+        return "\n".join(part for line in lines for part in (_broken(line, width) if width else [line]))
 
     def _lines(self, test: ScoredTest) -> list[str]:
         return [line for line in test.lines if line != self.foul]

@@ -27,7 +27,7 @@ def skew(load: Any) -> np.ndarray:
     return np.divide(load.max(axis=-1), mean, out=np.ones(mean.shape), where=mean > 0)
 
 
-def dead(load: Any, below: float = 0.05) -> np.ndarray:
+def dead(load: Any, *, below: float = 0.05) -> np.ndarray:
     """Which experts get next to nothing: a bool for each.
 
     Parameters

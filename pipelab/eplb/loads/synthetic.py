@@ -7,7 +7,7 @@ import numpy as np
 from ...amounts import at_least
 
 
-def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
+def zipf(layers: int, experts: int, *, exponent: float = 1.0, seed: int, tokens: int | None = None) -> np.ndarray:
     """Loads [layers, experts] by Zipf's law: the i-th heaviest expert's goes as i ** -exponent, in a random order.
 
     Parameters
@@ -32,7 +32,7 @@ def zipf(layers: int, experts: int, exponent: float = 1.0, *, seed: int, tokens:
     return _loads(random.permuted(share, axis=1), tokens, random)
 
 
-def lognormal(layers: int, experts: int, sigma: float = 1.0, *, seed: int, tokens: int | None = None) -> np.ndarray:
+def lognormal(layers: int, experts: int, *, sigma: float = 1.0, seed: int, tokens: int | None = None) -> np.ndarray:
     """Loads [layers, experts] whose logarithms are normal.
 
     Parameters
@@ -79,9 +79,9 @@ def drifting(
     windows: int,
     layers: int,
     experts: int,
+    *,
     sigma: float = 1.0,
     correlation: float = 0.98,
-    *,
     seed: int,
     tokens: int | None = None,
 ) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..scene.timeline_scene import Tints
 _IDLE, _FILL, _MARGIN = "·", "─", 9
 
 
-def text_timeline(timeline: Timeline, width: int = 100, colour: bool = False) -> str:
+def text_timeline(timeline: Timeline, *, width: int = 100, colour: bool = False) -> str:
     """A timeline as text: ``F3`` is a forward of micro-batch 3, ``·`` is idle time.
 
     Parameters

@@ -112,7 +112,7 @@ class AlgorithmExplorer(Explorer):
             return None
         sizes = self.sizes
         load = np.array([self.states[0].load])
-        return Plan.from_map([self.placed[0]], load, sizes.gpus, sizes.nodes, sizes.groups, "greedy")
+        return Plan.from_map([self.placed[0]], load, sizes.gpus, sizes.nodes, sizes.groups, policy="greedy")
 
     def _follow(self, load: Any) -> Iterator[Step]:
         sizes, loads = self.sizes, list(load)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -25,7 +25,11 @@ _POLICIES = (NO_COPIES, "greedy", "refined")
 CONTROLS = ("load", "skew", "layer", "replicas", "gpus", "nodes", "groups", "policy")
 _SIZES = ("replicas", "gpus", "nodes", "groups")
 _EXPERTS, _TOKENS = 32, 4096  # of the loads that the skew slider makes
-_MADE = {"zipf": zipf, "lognormal": lognormal}
+_SAMPLE: dict[str, int] = {"seed": 0, "tokens": _TOKENS}
+_MADE: dict[str, Callable[[float], np.ndarray]] = {
+    "zipf": lambda skew: zipf(1, _EXPERTS, exponent=skew, **_SAMPLE),
+    "lognormal": lambda skew: lognormal(1, _EXPERTS, sigma=skew, **_SAMPLE),
+}
 _MOST_GPUS, _MOST_NODES, _MORE = 32, 8, 8  # _MORE: further slots on each GPU
 
 
@@ -35,8 +39,8 @@ def explore_balance(
     gpus: int = 8,
     nodes: int = 1,
     groups: int = 1,
-    policy: str = "greedy",
     *,
+    policy: str = "greedy",
     skew: float = 1.0,
     controls: Iterable[str] | None = None,
 ) -> BalanceExplorer:
@@ -123,7 +127,7 @@ class BalanceExplorer(Explorer):
         """[1, experts]: what the GPUs get."""
         found = self.loads[self.value("load")]
         if found is None:
-            return _MADE[self.value("load")](1, _EXPERTS, self.value("skew"), seed=0, tokens=_TOKENS)
+            return _MADE[self.value("load")](self.value("skew"))
         layer = min(self.value("layer"), len(found) - 1)
         return found[layer : layer + 1]
 
@@ -171,9 +175,9 @@ class BalanceExplorer(Explorer):
             self.wanted |= {name: change.new for name in _SIZES if change.owner is self.sliders[name]}
         self._fit()
         load = self.load
-        replicas, gpus, nodes, groups = (self.value(name) for name in _SIZES)
-        self.plans = {NO_COPIES: contiguous(load, gpus, replicas, nodes, groups)}
-        self.plans |= {policy: rebalance(load, replicas, gpus, nodes, groups, policy) for policy in _POLICIES[1:]}
+        sizes = [self.value(name) for name in _SIZES]
+        self.plans = {NO_COPIES: contiguous(load, *sizes)}
+        self.plans |= {policy: rebalance(load, *sizes, policy=policy) for policy in _POLICIES[1:]}
         self.note.value = f'<div style="min-height:20px;font-size:12px"><i>{escape(self._remark())}</i></div>'
         self.picture.value = scene_svg(self._scene(), repr(self))
         self.table.value = _table(self.plans, self.value("policy"))._repr_html_()

@@ -134,7 +134,7 @@ def bubble_table(timeline: Timeline, costs: Costs, terms: Iterable[Term]) -> Tab
     middle, (f, i, w, pair) = middle_rank(timeline), stage_costs(costs_of(timeline, costs))
     microbatches = 1 + max(part.microbatch for action in timeline.actions for part in action.computes)
     closed = theory(
-        timeline.name, timeline.num_ranks, microbatches, f, backward_input=i, backward_weight=w, overlapped=pair
+        timeline.name, timeline.num_ranks, microbatches, forward=f, backward_input=i, backward_weight=w, overlapped=pair
     )
     said, shown, published = closed.idle[middle], timeline.idle[middle], closed.published_bubble
     near = partial(math.isclose, abs_tol=1e-9 * float(timeline.makespan))

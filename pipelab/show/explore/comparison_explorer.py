@@ -45,7 +45,7 @@ def explore_comparison(
 
     def compute() -> Any:
         p, m, chunks = (chosen.value(name) for name in ("ranks", "microbatches", "chunks"))
-        return compare_schedules(p, m, chosen.model_costs(whole=False), names, chunks)
+        return compare_schedules(p, m, chosen.model_costs(whole=False), schedules=names, chunks=chunks)
 
     return ComparisonExplorer(chosen, compute)
 
@@ -70,7 +70,7 @@ def explore_estimate(
     names = list(schedules)
     limits = {"ranks": (2, 32, 2), "microbatches": (8, 256, 8)}
     controls = Controls(names[0], None, names, [*limits], limits, {"ranks": ranks, "microbatches": microbatches})
-    return ComparisonExplorer(controls, lambda: estimate_step(names, *map(controls.value, limits)))
+    return ComparisonExplorer(controls, lambda: estimate_step(*map(controls.value, limits), schedules=names))
 
 
 class ComparisonExplorer(Explorer):

@@ -98,7 +98,7 @@ class Controls:
 
     def schedule(self, name: str) -> Schedule:
         """The schedule of that name at the sliders' sizes; ValueError where they don't suit it."""
-        return self.builders[name](self.value("ranks"), self.value("microbatches"), self.value("chunks"))
+        return self.builders[name](self.value("ranks"), self.value("microbatches"), chunks=self.value("chunks"))
 
     def costs(self, schedule: Schedule, times: float = 1, unit: str = "") -> Costs:
         """The sliders' costs, times as many of a unit, for the stages of this schedule."""
@@ -153,4 +153,4 @@ def _builders(schedules: Iterable[str] | Mapping[str, Builder] | None) -> tuple[
 
 
 def _without_chunks(builder: Builder) -> Builder:
-    return lambda ranks, microbatches, chunks: builder(ranks, microbatches)
+    return lambda ranks, microbatches, *, chunks: builder(ranks, microbatches)

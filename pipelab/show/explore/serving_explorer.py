@@ -126,8 +126,9 @@ class ServingExplorer(Explorer):
         """[1, experts], in whole tokens."""
         from ...serving.fixed_routing import counts_of
 
-        given = self.loads[self.choice.value] if self.loads else zipf(1, self.experts, self.skew.value, seed=self.seed)
-        return counts_of(given, _TOKENS)
+        if self.loads:
+            return counts_of(self.loads[self.choice.value], _TOKENS)
+        return counts_of(zipf(1, self.experts, exponent=self.skew.value, seed=self.seed), _TOKENS)
 
     def __repr__(self) -> str:
         sizes, busiest = self.after.sizes, [round(plan.gpu_load.max()) for plan in (self.before, self.after)]
@@ -139,7 +140,7 @@ class ServingExplorer(Explorer):
     def draw(self, change: Any) -> None:
         load, ranks = self.load, self.ranks.value
         replicas = (-(-load.shape[1] // ranks) + self.spare.value) * ranks
-        self.before: Plan = contiguous(load, ranks, replicas)
+        self.before: Plan = contiguous(load, replicas, ranks)
         given = {"policy": self.policy.value, "max_moved": _MAX_MOVED}
         previous = self.before if given["policy"] == "incremental" else None
         self.after: Plan = rebalance(load, replicas, ranks, previous=previous, **given)

@@ -13,7 +13,7 @@ from ..scene.shapes import Scene
 _TALL = 240  # of the columns, in units
 
 
-def plot_plan(plan: Plan, layer: int | None = None, *, before: Plan | None = None, width: float = INCHES) -> Picture:
+def plot_plan(plan: Plan, *, layer: int | None = None, before: Plan | None = None, width: float = INCHES) -> Picture:
     """Draw a plan: one column per GPU, stacked of the replicas that it holds; below, all layers' loads on every GPU.
 
     Replicas of an expert that has several are hatched.

@@ -27,7 +27,7 @@ def plot_savings(estimates: Estimates, *, width: float = 8.0) -> Picture:
     Examples
     --------
     >>> from pipelab import estimate_step
-    >>> plot_savings(estimate_step(["1f1b", "dualpipe"], 8, 20)).png()[1:4]
+    >>> plot_savings(estimate_step(8, 20, schedules=["1f1b", "dualpipe"])).png()[1:4]
     b'PNG'
     """
     picture, names = Picture(width, [_ROW * len(estimates)]), [row.name for row in estimates]

@@ -23,7 +23,7 @@ _LOOKS = (_BEFORE, {"color": STYLES["F"].colour})
 
 
 def plot_serving(
-    before: Served | Serving, after: Served | Serving | None = None, layer: int | None = None, *, width: float = _WIDTH
+    before: Served | Serving, after: Served | Serving | None = None, *, layer: int | None = None, width: float = _WIDTH
 ) -> Picture:
     """Draw the tokens of each rank and its experts' time, before and after, for one layer.
 
@@ -49,7 +49,7 @@ def plot_serving(
     >>> from pipelab import rebalance, serve
     >>> from pipelab.eplb import contiguous, zipf
     >>> load = zipf(2, 8, seed=0)
-    >>> plans = [contiguous(load, gpus=2, replicas=10), rebalance(load, replicas=10, gpus=2)]
+    >>> plans = [contiguous(load, replicas=10, gpus=2), rebalance(load, replicas=10, gpus=2)]
     >>> len(plot_serving(serve([load, load], plans, tokens=100, steps=1)).panels)
     2
     """
@@ -114,7 +114,7 @@ def plot_rebalancing(servings: Serving | Mapping[str, Serving], *, width: float 
     >>> from pipelab import serve
     >>> from pipelab.eplb import contiguous, drifting
     >>> loads = drifting(3, 1, 8, seed=0)
-    >>> first = contiguous(loads[0], gpus=2, replicas=10)
+    >>> first = contiguous(loads[0], replicas=10, gpus=2)
     >>> servings = {name: serve(loads, first, policy=name, tokens=100, steps=1) for name in ("greedy", "incremental")}
     >>> len(plot_rebalancing(servings).panels)
     3

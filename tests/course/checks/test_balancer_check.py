@@ -184,12 +184,12 @@ def test_the_refined_policy_beats_the_greedy_and_the_greedy_itself_does_not():
     assert better.title == "Right: better than the greedy"
     assert same.title == "Valid, and as good as the greedy, but not better yet"
     assert "is the farthest from what is possible: GPU" in same.reasons[1]
-    figure = rebalance(zipf(1, 8, 1.0, seed=0), 12, 4).balancedness.mean()
-    assert f"greedy {figure:.4f}" in str(check_balancer(by_policy("refined"), zipf(1, 8, 1.0, seed=0), 12, 4))
+    figure = rebalance(zipf(1, 8, exponent=1.0, seed=0), 12, 4).balancedness.mean()
+    assert f"greedy {figure:.4f}" in str(check_balancer(by_policy("refined"), zipf(1, 8, exponent=1.0, seed=0), 12, 4))
 
 
 def test_groups_that_stay_on_their_nodes_are_asked_for():
-    load = zipf(3, 16, 1.0, seed=2)
+    load = zipf(3, 16, exponent=1.0, seed=2)
     sizes = (24, 8, 2, 4)
     assert check_balancer(by_policy("refined"), load, *sizes)
     feedback = check_balancer(
@@ -230,7 +230,7 @@ def test_balancers_that_fail_are_told_why(fn, said):
 
 @given(st.integers(0, 10**6), st.sampled_from([(8, 2, 1, 1), (12, 4, 1, 1), (16, 8, 2, 4)]))
 def test_a_plan_is_what_the_balancer_placed(seed, sizes):
-    load = zipf(2, 8, 1.0, seed=seed)
+    load = zipf(2, 8, exponent=1.0, seed=seed)
     plan = plan_of(by_policy("greedy"), load, *sizes)
     assert np.array_equal(plan.physical_to_logical, rebalance(load, *sizes).physical_to_logical)
     assert np.array_equal(plan.load, load)

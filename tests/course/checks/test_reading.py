@@ -14,7 +14,7 @@ def test_reads_every_placement_from_the_actions(name: str) -> None:
     wanted = build(name, 4, 8)
     texts = [[str(action) for action in program] for program in wanted.programs]
     for answer in (wanted, wanted.programs, texts):
-        found = schedule_of(lambda ranks, microbatches, answer=answer: answer, 4, 8, name)
+        found = schedule_of(lambda ranks, microbatches, answer=answer: answer, 4, 8, name=name)
         assert found.programs == wanted.programs
         assert found.placement.routes == wanted.placement.routes
         assert found.name == name

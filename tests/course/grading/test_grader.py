@@ -58,7 +58,7 @@ def test_a_table_for_a_terminal(tmp_path):
     """Reasons and hints are broken under one another; nothing is lost."""
     code = ZERO_BUBBLE.replace("min(rank, microbatches)", "0")
     graded = grade(write(tmp_path, code), "fill-the-bubbles", hints=2, real=False)
-    table = graded.table(80)
+    table = graded.table(width=80)
     assert max(map(len, table.splitlines())) <= 80 < max(map(len, str(graded).splitlines()))
     assert table.split() == str(graded).split()
     assert "zb-h1 takes 27; its\n      longest gap" in table

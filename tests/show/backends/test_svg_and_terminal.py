@@ -25,14 +25,14 @@ def test_text_draws_to_scale():
 @pytest.mark.parametrize("width", [20, 80, 200])
 def test_text_is_never_wider_than_asked(width):
     for timeline in (simulate(naive(4, 8)), simulate(one_f_one_b(8, 64), Costs(1, 1.3, 0.9))):
-        assert max(map(len, text_timeline(timeline, width).splitlines()[1:])) <= width
+        assert max(map(len, text_timeline(timeline, width=width).splitlines()[1:])) <= width
 
 
 def test_text_in_colour_says_the_same():
     timeline = simulate(one_f_one_b(4, 8))
-    coloured = text_timeline(timeline, 100, colour=True)
-    assert coloured != text_timeline(timeline, 100)
-    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == text_timeline(timeline, 100)
+    coloured = text_timeline(timeline, width=100, colour=True)
+    assert coloured != text_timeline(timeline, width=100)
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == text_timeline(timeline, width=100)
 
 
 def test_text_says_paced():

@@ -9,7 +9,7 @@ from pipelab import rebalance
 from pipelab.eplb import lognormal, one_hot, zipf
 from pipelab.show import explore_algorithm, explore_balance, explore_serving
 
-NAMED = {"uneven": zipf(2, 12, 1.5, seed=0), "one expert": one_hot(1, 6, seed=0), "nothing": np.zeros((1, 8))}
+NAMED = {"uneven": zipf(2, 12, exponent=1.5, seed=0), "one expert": one_hot(1, 6, seed=0), "nothing": np.zeros((1, 8))}
 MOVES = st.one_of(
     st.tuples(st.sampled_from(["replicas", "gpus", "nodes", "layer"]), st.floats(0, 1)),
     st.tuples(st.sampled_from(["load", "policy", "groups"]), st.floats(0, 1)),
@@ -42,7 +42,7 @@ def test_sliders_that_do_not_fit_together_snap(moves):
 
 
 def test_what_has_snapped_is_said():
-    explorer = explore_balance(zipf(1, 12, 1, seed=0), replicas=18, gpus=6)
+    explorer = explore_balance(zipf(1, 12, exponent=1, seed=0), replicas=18, gpus=6)
     assert explorer.said == ""
     explorer.sliders["gpus"].value = 4
     assert (explorer.value("replicas"), explorer.plan.sizes.gpus) == (20, 4)
@@ -56,7 +56,7 @@ def test_what_has_snapped_is_said():
 
 
 def test_nothing_is_said_of_a_size_without_a_slider_once_one_has_moved():
-    explorer = explore_balance(zipf(1, 12, 1, seed=0), replicas=15, gpus=4, controls=["gpus"])
+    explorer = explore_balance(zipf(1, 12, exponent=1, seed=0), replicas=15, gpus=4, controls=["gpus"])
     assert "(15 → 16)" in explorer.note.value  # as given: whoever wrote that should know
     explorer.sliders["gpus"].value = 6
     assert (explorer.plan.sizes.replicas, explorer.said) == (12, "")
@@ -89,7 +89,7 @@ def test_each_slider_changes_picture_and_figures():
         before = explorer.picture.value, explorer.table.value
         explorer.sliders[name].value = value
         assert (explorer.picture.value, explorer.table.value)[0] != before[0], name
-    load = lognormal(1, 32, 1.5, seed=0, tokens=4096)
+    load = lognormal(1, 32, sigma=1.5, seed=0, tokens=4096)
     plan = rebalance(load, 48, 16, 4, 8, policy="refined")
     assert np.array_equal(explorer.plan.physical_to_logical, plan.physical_to_logical)
     for figure in (f"{plan.balancedness[0]:.3f}", f"{plan.attainable[0]:.3f}", str(plan.replica_count.max())):
@@ -131,7 +131,7 @@ def test_an_error_is_seen_in_the_pictures_place():
 
 
 def test_without_a_kernel_there_is_a_picture():
-    bundle = explore_balance(zipf(1, 256, 1.2, seed=0), 288, 32)._repr_mimebundle_()
+    bundle = explore_balance(zipf(1, 256, exponent=1.2, seed=0), 288, 32)._repr_mimebundle_()
     assert bundle["image/png"].startswith("iVBOR")
     assert bundle["text/plain"].startswith("balance: greedy, 256 experts as 288 replicas on 32 GPUs, balancedness 0.")
 

@@ -12,7 +12,7 @@ from pipelab.schedules import zb_h1
 from pipelab.show.backends.svg import Geometry
 from pipelab.show.explore.bubble_explorer import bubble_svg, explore_bubble
 from pipelab.show.plots.bubble_plots import bubble_terms, middle_rank, plot_bubble
-from tests.schedules.cases import cases
+from tests.schedules.cases import built, cases
 
 numbers = st.integers(0, 9) | st.fractions(0, 9, max_denominator=12)
 
@@ -27,7 +27,7 @@ def idle(explorer):
 def test_each_term_is_the_length_of_its_gaps(case, f, i, w, more):
     """F&B anywhere from the longer of F and B to F + B."""
     costs = Costs(f, i, w, overlapped=min(max(f, i + w) + more, f + i + w))
-    timeline = simulate(build(*case), costs)
+    timeline = simulate(built(case), costs)
     terms, middle = bubble_terms(timeline, costs), middle_rank(timeline)
     assert [term.idle for term in terms] == [term.value for term in terms]
     assert sum(term.value for term in terms) == timeline.idle[middle]
@@ -40,7 +40,7 @@ def test_each_term_is_the_length_of_its_gaps(case, f, i, w, more):
 def test_the_terms_add_up_to_the_general_formula_and_not_always_to_the_published_one():
     costs = Costs(10, 13, 5, overlapped=24)
     timeline = simulate(build("dualpipe", 8, 20), costs)
-    formula = theory("dualpipe", 8, 20, 10, backward_input=13, backward_weight=5, overlapped=24)
+    formula = theory("dualpipe", 8, 20, forward=10, backward_input=13, backward_weight=5, overlapped=24)
     assert {term.letter: term.idle for term in bubble_terms(timeline, costs)} == {"a": 30, "b": 0, "c": 18, "d": 24}
     assert formula.bubble == 30 + 18 + 24 != formula.published_bubble
 

@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {"ranks": 2, "tokens": 200, "steps": 1, "width": 8, "hid
 @pytest.fixture(scope="module")
 def moved() -> Serving:
     load = zipf(2, 8, seed=0)
-    plans = [contiguous(load, 2, 10), rebalance(load, 10, 2, policy="refined")]
+    plans = [contiguous(load, 10, 2), rebalance(load, 10, 2, policy="refined")]
     return serve([load, load], plans, **SMALL)
 
 

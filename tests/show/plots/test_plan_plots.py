@@ -76,7 +76,7 @@ def test_of_several_layers_the_worst_and_an_overview() -> None:
 
 
 def test_before_is_outlined_and_named() -> None:
-    load = zipf(1, 64, 1.5, seed=0)
+    load = zipf(1, 64, exponent=1.5, seed=0)
     plan, before = rebalance(load, 72, 8, policy="refined"), rebalance(load, 72, 8)
     scene = scene_of(plan, before=before)
     assert "before: greedy" in texts(scene)
@@ -98,6 +98,6 @@ def test_refuses() -> None:
     plan = rebalance(lognormal(2, 8, seed=0), 12, 4)
     for layer, said in ((-1, "layer must be at least 0; got -1"), (2, "layer is 0 to 1; got 2")):
         with pytest.raises(ValueError, match=said):
-            plot_plan(plan, layer)
+            plot_plan(plan, layer=layer)
     with pytest.raises(ValueError, match="no layers"):
         plot_plan(Plan.from_map(np.zeros((0, 8), dtype=int), np.zeros((0, 8)), gpus=4))

@@ -7,7 +7,7 @@ from pipelab.show.plots.savings_chart import plot_savings
 
 
 def test_bars_add_up_to_the_first_schedules_step():
-    estimates = estimate_step(["1f1b", "zb-h1", "dualpipe"], ranks=8, microbatches=20)
+    estimates = estimate_step(ranks=8, microbatches=20, schedules=["1f1b", "zb-h1", "dualpipe"])
     (axes,) = plot_savings(estimates).panels
     bars = [[bar.get_width() for bar in container] for container in axes.containers]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["1f1b", "zb-h1", "dualpipe"]
