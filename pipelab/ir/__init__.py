@@ -1,6 +1,5 @@
 """What each rank does, in what order: a schedule is data. Pure Python, no dependencies."""
 
-from ..amounts import at_least as at_least, counted as counted
 from .action import Action
 from .check import Problem, ScheduleError, check, require_valid as require_valid  # for other rooms, as the next ones
 from .lower import lower

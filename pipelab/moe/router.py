@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..amounts import at_least
+from ..overlap.expert_group import ExpertGroup
 
 
 class Routing(NamedTuple):
@@ -147,7 +148,7 @@ class Router(nn.Module):
         return _WithLoss.apply(routing.weights, loss)
 
     @torch.no_grad()
-    def update_bias(self, loads: Tensor, *, group: dist.ProcessGroup | None = None) -> None:
+    def update_bias(self, loads: Tensor, *, group: ExpertGroup | None = None) -> None:
         """After a step, lower the bias of experts that were chosen more often than the mean, and raise the others'.
 
         `loads`, [experts], is how often each was chosen in the step. Over a group they are summed first, so that all
@@ -157,7 +158,7 @@ class Router(nn.Module):
             raise ValueError(f"only a router with balance='bias' has a bias to update; this one's is {self.balance!r}")
         loads = loads.to(self.bias, copy=True)
         if group is not None:
-            dist.all_reduce(loads, group=group)
+            dist.all_reduce(loads, group=group.data)
         self.bias += self.strength * (loads.mean() - loads).sign()
 
 

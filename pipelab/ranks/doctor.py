@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from ..amounts import at_least
 from ..table import ShownAsTable, Table
 from .pool import Ranks
 
@@ -62,6 +63,7 @@ def examine(ranks: int = 4) -> Findings:
     >>> {finding.subject: finding.fine for finding in examine(2)}["ranks"]
     True
     """
+    ranks = at_least(1, ranks, "ranks")
     findings = [_python(), _cores()]
     torch = _torch()
     findings.append(torch)

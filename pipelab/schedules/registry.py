@@ -54,7 +54,7 @@ class Registered:
     def options(self, chunks: int | None) -> dict[str, int]:
         """What else builder and closed form take. ValueError for chunks where there is no choice."""
         if self.chunks is not None:
-            return {"chunks": self.chunks if chunks is None else chunks}
+            return {"chunks": self.chunks if chunks is None else at_least(1, chunks, "chunks")}
         if chunks is not None:
             held = {1: "one stage", 2: "two stages"}.get(self.stages_per_rank, f"{self.stages_per_rank} stages")
             raise ValueError(f"{self.name} has {held} per rank: it takes no chunks")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..amounts import at_least
 from ..ir import Action
 from ..ir.flow import Key, alternatives
 from .span import COMM, COMPUTE, Span, is_send
@@ -91,7 +92,7 @@ class Dependencies:
             part[:3]: (rank, action) for rank, action in self.extents for part in action.computes
         }
         self.num_stages = 1 + max((key[1] for key in self.producers), default=0)
-        self.programs: list[list[Action]] = [[] for _ in range(num_ranks)]
+        self.programs: list[list[Action]] = [[] for _ in range(at_least(0, num_ranks, "num_ranks"))]
         for (rank, action), _ in sorted(self.extents.items(), key=lambda item: item[1]):
             self.programs[rank].append(action)
 

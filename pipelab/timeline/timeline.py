@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..amounts import counted
+from ..amounts import at_least, counted
 from ..ir import Action
 from .dependencies import Dependencies, Gap
 from .metrics import Metrics
@@ -81,7 +81,7 @@ class Timeline(Metrics):
             num_ranks = 1 + max((span.rank for span in rows), default=-1)
         return cls(
             name,
-            num_ranks,
+            at_least(0, num_ranks, "num_ranks"),
             tuple(span.action for span in rows),
             np.array([span.rank for span in rows], dtype=int),
             np.array([span.stream for span in rows], dtype=str),

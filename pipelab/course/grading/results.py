@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...amounts import at_least
 from ...table import Table
 from ..checks.feedback import panel, shortened
 
@@ -125,6 +126,7 @@ class GradedSubmission:
 
     def table(self, *, width: int | None = None) -> str:
         """As text; reasons and hints are broken into lines of so many columns, or not at all."""
+        width = None if width is None else at_least(1, width, "width")
         total = ("  total", f"{self.score:g} / {self.max_score:g}")
         figures = [(f"  {name}", f"{value:.6g}") for name, value in self.figures.items()]
         rows = str(Table([*(test.row for test in self.tests), total, *figures])).splitlines()
