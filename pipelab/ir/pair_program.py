@@ -111,7 +111,7 @@ def pair_program(order: SegmentOrder, forward: int | None, backward: int | None,
 
 def _in_layers(order: SegmentOrder, forward: int | None, backward: int | None) -> Iterator[Segment]:
     """The order's segments as far as the passes have them: as listed, or once for each layer of the longer pass."""
-    ways = {"F": _way(forward), "B": _way(backward)}
+    ways = {"F": _way(forward), "B": _way(backward, back=True)}
     layers = {direction: 1 + max((layer for _, layer in way), default=-1) for direction, way in ways.items()}
     listed = order.layers
     for exchanges in (forward, backward):
@@ -130,7 +130,12 @@ def _in_layers(order: SegmentOrder, forward: int | None, backward: int | None) -
                 yield each._replace(layer=layer)
 
 
-def _way(exchanges: int | None) -> set[tuple[str, int]]:
-    """(name, layer) of all that a pass with so many exchanges goes through: a computation before each, or just one."""
+def _way(exchanges: int | None, back: bool = False) -> set[tuple[str, int]]:
+    """(name, layer) of all that a pass with so many exchanges goes through: a computation before each, or just one.
+
+    Where their number is odd, half a layer is left over, behind all others on either way: also the way back begins with
+    an exchange that is a combine, as orders expect it.
+    """
     count = 0 if exchanges is None else max(1, 2 * exchanges)
-    return {(STEPS[number % len(STEPS)], number // len(STEPS)) for number in range(count)}
+    skipped = count % len(STEPS) if back and exchanges else 0
+    return {(STEPS[number % len(STEPS)], number // len(STEPS)) for number in range(skipped, skipped + count)}

@@ -53,6 +53,13 @@ def test_a_schedules_pairs_take_what_phases_take(costs: Costs, exchanges: int) -
     assert set(with_segments(costs, schedule, {}).overlapped) == {costs.pair(0, "B", 0)}
 
 
+@pytest.mark.parametrize("exchanges", [1, 3, 7])
+def test_half_a_layer_hides_as_well_as_whole_ones(exchanges: int) -> None:
+    """Its backward, too, begins with an exchange, of which the forward's first computation hides half."""
+    times = pair_times(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12), exchanges)
+    assert times.exposed == Fraction(4, exchanges) and times.overlapped == 24 + times.exposed
+
+
 def test_pairs_of_uneven_stages_cost_their_own_forward_and_backward() -> None:
     costs = Costs([1, 2], [3, 4], [5, 6], forward_comm=[7, 8], backward_input_comm=[9, 10])
     serial = with_segments(costs, dualpipe(2, 8), {0: 4, 1: 4}, overlap=False).overlapped
