@@ -84,10 +84,19 @@ class Machine:
         """All points for the best order, none for one that hides nothing."""
         return Judge([None], self._judged, wrong="Possible, but another order hides more")
 
-    def _judged(self, replies: Replies, _: None) -> Judged:
-        order = read_order(replies)
+    def _order(self, replies: Replies, done: str) -> list[str]:
+        """The answer, where this stage can do it."""
+        order, title = read_order(replies), f"Not {done} yet"
         if order_problems(order):
-            raise Refused("only an order that is possible can be timed", title="Not timed yet")
+            raise Refused(f"only an order that is possible can be {done}", title=title)
+        listed = SegmentOrder.of(order).layers
+        if listed not in (None, self.layers):
+            numbers = f"it numbers {listed} layer{'s' * (listed != 1)}, but this stage has {self.layers}"
+            raise Refused(f"{numbers}: without numbers, an order is that of each layer", title=title)
+        return order
+
+    def _judged(self, replies: Replies, _: None) -> Judged:
+        order = self._order(replies, "timed")
         placed, takes = place_segments(order, self.costs, layers=self.layers), self.takes(order)
         figures = f"{float(exposed(placed)):g} of its communication is exposed"
         if takes <= self.best or isclose(takes, self.best):  # floats round
@@ -97,8 +106,8 @@ class Machine:
         waits = [(after.start - before.end, after) for before, after in pairwise(computed)]
         wait, late = max(waits, key=lambda pair: pair[0])
         if wait > 0:
-            name = Segment(late.name, late.direction)
-            needed = SegmentOrder.of(order).needs.get(name, "what the layer before it sends")
+            name, given = Segment(late.name, late.direction), SegmentOrder.of(order)
+            needed = "what it needs" if given.layers else given.needs.get(name, "what the layer before it sends")
             reasons.append(
                 f"the longest wait of the compute stream, {float(wait):g}, is before {name}: {needed} has not come "
                 "yet. What could be computed meanwhile?"
@@ -114,9 +123,7 @@ class Machine:
         from ...moe import hide
         from ...ranks import RankError
 
-        order = read_order(replies)
-        if order_problems(order):
-            raise Refused("only an order that is possible can be run", title="Not run yet")
+        order = self._order(replies, "run")
         try:
             found = hide(order, pace=self.costs, ranks=ranks, layers=self.layers, repeats=2)
         except (RankError, OSError) as error:

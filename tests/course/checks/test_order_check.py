@@ -66,6 +66,23 @@ def test_an_order_may_come_by_name_or_as_one():
     assert not check_order(SegmentOrder.of(SERIAL), EVEN)
 
 
+def in_layers(order, layers):
+    """The same, with numbers: as the forward goes up, the backward goes down."""
+    return [f"{each}{layer if '(F)' in each else layers - 1 - layer}" for layer in range(layers) for each in order]
+
+
+def test_an_order_of_numbered_layers_is_judged_where_there_are_as_many():
+    asked = (in_layers(DEEPSEEK, 2), in_layers(SERIAL, 2), in_layers(SERIAL, 1))
+    best, serial, other = (check_order(order, EVEN, layers=2) for order in asked)
+    assert best and not serial and not other
+    assert "is before experts(B): what it needs has not come" in str(serial)
+    assert "it numbers 1 layer, but this stage has 2: without" in str(other)
+    replies = Replies([QUESTION], [Answer(in_layers(DEEPSEEK, 3))])
+    for judge in (Machine(EVEN).hides(), Machine(EVEN).runs()):
+        share, (reason,) = judge(replies)
+        assert share == 0 and "it numbers 3 layers, but this stage has 4: without numbers" in reason
+
+
 def test_the_grader_runs_it_on_real_ranks():
     real = Machine(Costs(8, 8, 8, forward_comm=12, backward_input_comm=12, unit="ms"), layers=1).runs()
     for order in (DEEPSEEK, SERIAL):  # what it hides is another question
