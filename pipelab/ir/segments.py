@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from reprlib import repr as brief
 from typing import NamedTuple
 
 #: What a forward does in a layer with experts. A backward comes back the same way.
@@ -18,7 +19,7 @@ LAST = "sum"
 #: The forward; the backward for the input, the one for the weights, and both at once.
 DIRECTIONS = ("F", "B", "W", "BW")
 
-_TEXT = re.compile(r"(\w+)\((\w+)\)(\d{0,4})", re.ASCII)
+_TEXT = re.compile(r"(\w{1,20})\((\w{1,9})\)(\d{0,4})", re.ASCII)
 _ALL = (*STEPS, LAST)
 
 
@@ -61,7 +62,7 @@ class Segment(NamedTuple):
         """Read one segment, such as ``experts(B)``. ValueError for anything else."""
         match = _TEXT.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
-            raise ValueError(f"{text!r} is no segment, such as 'attention(F)'")
+            raise ValueError(f"{brief(text)} is no segment, such as 'attention(F)'")
         name, direction, layer = match.groups()
         return cls(name, direction, int(layer) if layer else None)
 
@@ -139,13 +140,11 @@ class SegmentOrder:
             if order not in ORDERS:
                 raise ValueError(f"an order is one of {', '.join(ORDERS)}, or a list of segments; got {order!r}")
             return ORDERS[order]
-        try:
-            given = tuple(order)
-        except TypeError:
-            raise ValueError(
-                f"an order is one of {', '.join(ORDERS)}, or a list of segments such as 'attention(F)'; got {order!r}"
-            ) from None
-        return cls(tuple(each if isinstance(each, Segment) else Segment.parse(each) for each in given), name)
+        return cls(tuple(each if isinstance(each, Segment) else Segment.parse(each) for each in _listed(order)), name)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.segments, tuple) or not all(isinstance(each, Segment) for each in self.segments):
+            raise ValueError("segments must be a tuple of Segment; SegmentOrder.of(…) reads lists and texts")
 
     def __str__(self) -> str:
         return " ".join(map(str, self.segments))
@@ -172,13 +171,13 @@ class SegmentOrder:
             raise ValueError("; ".join(map(str, problems)))
 
 
-def order_problems(order: Sequence[str | Segment]) -> tuple[SegmentProblem, ...]:
+def order_problems(order: SegmentOrder | str | Sequence[str | Segment]) -> tuple[SegmentProblem, ...]:
     """Why segments can't be done in this order; empty if they can.
 
     Parameters
     ----------
-    order : sequence of str or Segment
-        Texts that are no segments are problems, too.
+    order : SegmentOrder, str, or sequence of str or Segment
+        In a sequence, texts that are no segments are problems, too.
 
     Examples
     --------
@@ -186,7 +185,7 @@ def order_problems(order: Sequence[str | Segment]) -> tuple[SegmentProblem, ...]
     ["'lunch' is no segment, such as 'attention(F)'"]
     """
     segments, wrong = [], []
-    for each in order:
+    for each in SegmentOrder.of(order).segments if isinstance(order, SegmentOrder | str) else _listed(order):
         try:
             segments.append(each if isinstance(each, Segment) else Segment.parse(each))
         except ValueError as error:
@@ -212,6 +211,15 @@ def all_orders() -> Iterator[tuple[Segment, ...]]:
             yield tuple(next(passes[number not in chosen]) for number in range(total))
 
 
+def _listed(order: Iterable[str | Segment]) -> tuple[str | Segment, ...]:
+    try:
+        return tuple(order)
+    except TypeError:
+        raise ValueError(
+            f"an order is one of {', '.join(ORDERS)}, or a list of segments such as 'attention(F)'; got {order!r}"
+        ) from None
+
+
 def _place(segment: Segment) -> tuple[int, int]:
     """Where on a forward's way it stands."""
     return segment.layer or 0, _ALL.index(segment.name)
@@ -226,8 +234,8 @@ def needs(segments: Sequence[Segment]) -> dict[Segment, Segment]:
 
 
 def _problems(segments: tuple[Segment, ...]) -> tuple[SegmentProblem, ...]:
-    found = []
-    for each in dict.fromkeys(segments):
+    found, there_are = [], Counter(segments)
+    for each in there_are:
         there = ("F", "B") if each.communicates else DIRECTIONS
         if each.name not in STEPS or each.direction not in there:
             found.append(SegmentProblem("unknown", each, f"{str(each)!r} is no segment, such as 'attention(F)'"))
@@ -236,11 +244,11 @@ def _problems(segments: tuple[Segment, ...]) -> tuple[SegmentProblem, ...]:
             found.append(SegmentProblem("layers", each, message))
     if found:
         return tuple(found)
-    for each, count in Counter(segments).items():
+    for each, count in there_are.items():
         if count > 1:
             found.append(SegmentProblem("duplicate", each, f"{each} is there {count} times"))
         whole = each._replace(direction="BW")
-        if each.direction in ("B", "W") and whole in segments:
+        if each.direction in ("B", "W") and whole in there_are:
             message = f"{each} is there beside {whole}, which is the backward for input and weights at once"
             found.append(SegmentProblem("duplicate", each, message))
     layers = sorted({each.layer or 0 for each in segments}) or [0]
@@ -252,7 +260,7 @@ def _problems(segments: tuple[Segment, ...]) -> tuple[SegmentProblem, ...]:
             each = Segment(name, direction, layer)
             if each.communicates and direction == "W":
                 continue
-            if each not in segments and (direction == "F" or each._replace(direction="BW") not in segments):
+            if each not in there_are and (direction == "F" or each._replace(direction="BW") not in there_are):
                 found.append(SegmentProblem("missing", each, f"{each} is missing"))
     if found:
         return tuple(found)

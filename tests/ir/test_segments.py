@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from itertools import permutations
 
@@ -56,6 +57,21 @@ def test_the_known_orders_can_be_done_and_are_found_by_name():
         SegmentOrder.of("alphabetical")
     with pytest.raises(ValueError, match="or a list of segments such as 'attention.F.'; got 5"):
         SegmentOrder.of(5)
+    with pytest.raises(ValueError, match="or a list of segments such as 'attention.F.'; got None"):
+        order_problems(None)
+    for segments in (list(ALL[0]), tuple(SERIAL)):
+        with pytest.raises(ValueError, match="must be a tuple of Segment; SegmentOrder.of"):
+            SegmentOrder(segments)
+    assert order_problems("deepseek") == order_problems(ORDERS["megatron"]) == ()
+
+
+def test_an_order_of_many_layers_is_read_in_a_moment():
+    up = [Segment(*each[:2], layer) for layer in range(2000) for each in ALL[0]]
+    began = time.monotonic()
+    assert "combine(B)0 comes before attention(B)1" in str(order_problems(up)[0])
+    assert time.monotonic() - began < 5
+    text = "x" * 100_000
+    assert len(str(order_problems([text, f"{text}(F)"])[0])) < 100
 
 
 def test_all_orders_are_all_that_have_no_problem():
