@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pipelab import build, compare_schedules, estimate_step, rebalance, serve, theory
+from pipelab.eplb import contiguous, lognormal
 from tests.test_changelog import TEXT
 from tests.test_names import THINGS
 
@@ -208,6 +210,43 @@ def _no_name(load: Any, /) -> None: ...
 )
 def test_it_finds_what_is_called_otherwise(function, said):
     assert [*faults(inspect.signature(function))] == [said]
+
+
+# -- old calls ---------------------------------------------------------------------------------------------------------
+
+LOAD = lognormal(2, 64, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("old", "said"),
+    [
+        (lambda: estimate_step(["1f1b"], 16, 120), r"ranks must be a whole number; got \['1f1b'\]"),
+        (lambda: estimate_step(["1f1b"]), r"ranks must be a whole number; got \['1f1b'\]"),
+        (lambda: contiguous(LOAD, 16), r"on how many GPUs\? Such as contiguous\(load, gpus=16\)"),
+        (lambda: contiguous(LOAD, 16, 80), "replicas must be 80 or more"),
+        (lambda: compare_schedules(4, 8, ["1f1b"]), r"costs must be Costs, such as .*; got \['1f1b'\]"),
+        (lambda: serve(LOAD, pace=150), "pace must be Costs, such as .*; got 150"),
+    ],
+)
+def test_an_old_call_that_python_takes_is_not_misread(old, said):
+    with pytest.raises(ValueError, match=said):
+        old()
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        lambda: rebalance(LOAD, 80, 16, 1, 1, "refined"),
+        lambda: lognormal(2, 64, 1.5, seed=0),
+        lambda: compare_schedules(4, 8, None, ["1f1b"]),
+        lambda: theory("1f1b", 4, 8, 1, 2),
+        lambda: build("interleaved", 4, 8, 3),
+        lambda: serve(LOAD, pace_us=150),
+    ],
+)
+def test_other_old_calls_are_none_to_python(old):
+    with pytest.raises(TypeError, match="positional argument|unexpected keyword"):
+        old()
 
 
 # -- the changelog's calls ---------------------------------------------------------------------------------------------

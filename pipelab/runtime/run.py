@@ -13,7 +13,7 @@ from ..amounts import at_least
 from ..ir import Schedule, SegmentOrder, lower
 from ..ranks.pool import Ranks
 from ..ranks.progress import Progress
-from ..simulator import Costs
+from ..simulator.costs import Costs, require_costs
 from ..simulator.pair_timing import Order
 from .job import Job, Report
 from .result import Run, collect
@@ -164,9 +164,7 @@ def _prepared(job: Job) -> Job:
         raise ValueError(f"dtype must be a floating-point type, such as torch.float64; got {job.dtype!r}")
     pace = job.pace
     if pace is not None:
-        if not isinstance(pace, Costs):
-            raise ValueError(f"pace must be Costs, such as Costs(10, 10, 10) in ms; got {pace!r}")
-        pace = pace.in_unit("ms")
+        pace = require_costs(pace, "pace").in_unit("ms")
         pace.require_stages(schedule.num_stages)
         if pace.blocking_sends:
             raise ValueError("blocking_sends can be simulated only: a real run always sends asynchronously")

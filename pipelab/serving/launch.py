@@ -12,7 +12,7 @@ from ..eplb import POLICIES, Plan, Window, contiguous
 from ..eplb.sizes import as_array, as_load
 from ..ranks.pool import Ranks
 from ..ranks.progress import Progress
-from ..simulator import Costs
+from ..simulator.costs import Costs, require_costs
 from .fixed_routing import counts_of
 from .outcome import Served, Serving
 from .serving_job import Predictor, ServingJob, ServingReport
@@ -114,9 +114,7 @@ def serve(
     if not hasattr(predictor, "update"):
         raise ValueError(f"predictor must have update(load), as MovingAverage(4) does; got {predictor!r}")
     if pace is not None:
-        if not isinstance(pace, Costs):
-            raise ValueError(f'pace must be Costs, such as Costs(forward=150, unit="us"); got {pace!r}')
-        pace = pace.in_unit("us")
+        pace = require_costs(pace, "pace").in_unit("us")
         if isinstance(pace.forward, tuple):
             raise ValueError(f"pace.forward must be one number, what a token costs; got {pace.forward}")
     counts = np.stack([counts_of(window, tokens) for window in windows])

@@ -256,6 +256,13 @@ class Costs:
         return self.latency + at(self.message_bytes, boundary) / self.bandwidth
 
 
+def require_costs(value: Any, name: str = "costs") -> Costs:
+    """`value` if it is Costs, else a ValueError that names it."""
+    if not isinstance(value, Costs):
+        raise ValueError(f'{name} must be Costs, such as Costs(10, 10, 10, unit="ms"); got {value!r}')
+    return value
+
+
 def at(cost: Cost, stage: int) -> Any:
     """The cost at one stage."""
     return cost[stage] if isinstance(cost, tuple) else cost

@@ -11,7 +11,7 @@ from ..ir import Schedule, require_schedule, require_valid
 from ..ir.flow import walk
 from ..ir.messages import sent
 from ..timeline import COMM, COMPUTE, Span, Timeline
-from .costs import Costs
+from .costs import Costs, require_costs
 from .encode import CODES, KINDS, Encoded, encode
 
 
@@ -44,9 +44,7 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     33
     """
     require_schedule(schedule)
-    costs = Costs() if costs is None else costs
-    if not isinstance(costs, Costs):
-        raise ValueError(f"costs must be Costs, such as Costs(1, 1, 1); got {costs!r}")
+    costs = Costs() if costs is None else require_costs(costs)
     costs.require_stages(schedule.num_stages)
     encoded = encode(schedule)
     durations = _durations(encoded, costs, schedule.num_stages)

@@ -10,7 +10,7 @@ from typing import Any
 from ..amounts import at_least, divided
 from ..ir import Schedule
 from ..schedules import SCHEDULES, build, registered
-from ..simulator.costs import Costs
+from ..simulator.costs import Costs, require_costs
 from ..simulator.engine import simulate
 from ..table import R, Table
 from ..timeline import Timeline
@@ -71,6 +71,7 @@ class PartialTable(Table[R]):
         columns: Mapping[str, tuple[str, Callable[[R], Any]]],
         left_out: Mapping[str, str],
         formats: Mapping[str, str],
+        notes: Iterable[str] = (),
     ) -> None:
         self.left_out = dict(left_out)
         super().__init__(
@@ -78,7 +79,7 @@ class PartialTable(Table[R]):
             {name: value for name, (_, value) in columns.items()},
             formats=formats,
             meanings={name: meaning for name, (meaning, _) in columns.items()},
-            notes=[f"without {name}: {why}" for name, why in left_out.items()],
+            notes=[*notes, *(f"without {name}: {why}" for name, why in left_out.items())],
         )
 
     def __getitem__(self, key: Any) -> Any:
@@ -123,7 +124,9 @@ class Comparison(PartialTable[Row]):
         rows = tuple(rows)
         sized = any(row.bytes for row in rows)  # nobody asks for the bytes of messages without a size
         columns = {name: column for name, column in _COLUMNS.items() if name != "bytes" or sized}
-        super().__init__(rows, columns, left_out, {"bubble %": ".1f", "parameters": "{}×"})
+        units = dict.fromkeys(row.timeline.unit for row in rows if row.timeline.unit)
+        notes = [f"times in {unit}" for unit in units]
+        super().__init__(rows, columns, left_out, {"bubble %": ".1f", "parameters": "{}×"}, notes)
 
 
 def compare_schedules(
@@ -163,7 +166,7 @@ def compare_schedules(
     zb-h1          4        27       3      11.1            4          1×        48
     dualpipe       4        26       2       7.7            5          2×        48
     """
-    costs = costs or Costs()
+    costs = Costs() if costs is None else require_costs(costs)
     ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")
     chunks = at_least(1, chunks, "chunks")
     if isinstance(costs.message_bytes, tuple):

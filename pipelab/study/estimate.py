@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
-from ..simulator.costs import Costs
+from ..amounts import at_least
+from ..simulator.costs import Costs, require_costs
 from .comparison import Comparison, PartialTable, Row, compare_schedules
 
 #: What an estimate takes for granted.
@@ -146,7 +147,8 @@ def estimate_step(
     dualpipe   17.89       5.0      78.8     9.95       1.45       8.49
     <BLANKLINE>
     """
-    costs = (costs or Costs.deepseek_v3()).in_unit("ms")
+    ranks, microbatches = at_least(1, ranks, "ranks"), at_least(1, microbatches, "microbatches")
+    costs = (Costs.deepseek_v3() if costs is None else require_costs(costs)).in_unit("ms")
     names = list(schedules)
     if not names:
         raise ValueError("name at least one schedule")

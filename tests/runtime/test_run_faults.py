@@ -60,7 +60,7 @@ class TestRefusals:
         ("arguments", "options", "message"),
         [
             (["gpipe"], {}, "the schedule must be a Schedule, such as gpipe.*; got 'gpipe'"),
-            ([gpipe(2, 2)], {"pace": 10}, "pace must be Costs, such as .* in ms; got 10"),
+            ([gpipe(2, 2)], {"pace": 10}, "pace must be Costs, such as .*; got 10"),
             ([gpipe(2, 2)], {"pace": Costs(unit="h")}, "'h' is no known unit of time; there are s, ms, us, ns"),
             ([gpipe(2, 2)], {"pace": Costs(forward=[1, 2, 3])}, "forward lists 3 costs; the schedule has 2 stages"),
             ([gpipe(2, 2), [None, None]], {}, "a stage must be an nn.Module or a function that makes one; got None"),

@@ -118,3 +118,8 @@ def test_as_text_and_as_html_it_says_the_same():
 def test_arguments_that_make_no_sense(arguments, said):
     with pytest.raises(ValueError, match=said):
         compare_schedules(**{"ranks": 4, "microbatches": 8, **arguments})
+
+
+def test_it_says_in_which_unit_its_times_are():
+    assert "times in us" in str(compare_schedules(2, 4, Costs(1, 1, 1, unit="µs"), schedules=["gpipe"]))
+    assert "times in" not in str(compare_schedules(2, 4, schedules=["gpipe"]))

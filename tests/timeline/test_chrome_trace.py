@@ -94,7 +94,13 @@ def test_ranks_and_streams_have_names():
     }
 
 
-def test_a_unit_of_time_is_a_millisecond():
+@pytest.mark.parametrize(("unit", "ts"), [("s", 3e6), ("ms", 3000), ("us", 3), ("ns", 0.003)])
+def test_a_known_unit_is_that_long(unit, ts):
+    first, *_ = events(simulate(gpipe(1, 1), Costs(forward=3, unit=unit)), "X")
+    assert first["dur"] == ts
+
+
+def test_an_abstract_unit_is_a_millisecond():
     first, second, *_ = events(simulate(gpipe(1, 1), Costs(forward=3)), "X")
     assert (first["name"], first["cat"], first["ts"], first["dur"]) == ("0F0", "F", 0, 3000)
     assert (second["name"], second["cat"], second["ts"], second["dur"]) == ("0B0", "B", 3000, 2000)
