@@ -202,7 +202,6 @@ def _on_this_rank(
     found: dict[str, list[torch.Tensor]] = {}
 
     def once(kind: str) -> None:
-        ctx.at(kind)
         streams = Streams(Link(*link) if any(link) else None, blocking=kind != "overlapped")
         stage.zero_grad()
         forward = backward = None
@@ -222,10 +221,12 @@ def _on_this_rank(
         results += [p.grad.clone() for p in stage.parameters() if p.grad is not None]
         found[kind] = [each for each in results if each is not None]
 
-    for number in range(repeats + 1):
-        for kind in ("forward", "backward", "blocking", "overlapped"):
-            once(kind)
-        if number == 0:
+    kinds = ("forward", "backward", "blocking", "overlapped")
+    for done in range(total := len(kinds) * (repeats + 1)):
+        kind = kinds[done % len(kinds)]
+        ctx.at(kind, done=done, total=total)
+        once(kind)
+        if done + 1 == len(kinds):
             report.clear()  # it has warmed up
     return report, all(map(torch.equal, found["blocking"], found["overlapped"]))
 

@@ -96,6 +96,15 @@ def test_a_real_link() -> None:
     assert not any(timeline.note for timeline in result.timelines)
 
 
+def test_progress_comes_with_how_much_there_is_to_do() -> None:
+    seen = []
+    hide(pace=COSTS, layers=1, repeats=1, progress=seen.append)
+    assert {progress.total for progress in seen} <= {0, 2 * 4 * 2}  # ranks, passes, rounds
+    assert any(progress.total for progress in seen)
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions) and fractions[-1] < 1
+
+
 def test_numbers_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="layers must be at least 1"):
         hide(layers=0)
