@@ -164,7 +164,8 @@ def hide(
     job = (order, held, layers, tokens, block, link, repeats, seed)
     reports = pool.run(_on_this_rank, *job, timeout=300, progress=progress, cancel=cancel)
     simulated = None if held is None else pair_times(held, exchanges, order=order)
-    return _collect(order, layers, reports, simulated, "emulated link" if held or any(link) else "")
+    segments = None if held is None else SegmentCosts.of(held, 0, exchanges)
+    return _collect(order, layers, reports, segments, simulated, "emulated link" if held or any(link) else "")
 
 
 _Report = dict[str, list[tuple[float, float, "list[SegmentSpan]"]]]
@@ -232,7 +233,12 @@ def _on_this_rank(
 
 
 def _collect(
-    order: SegmentOrder, layers: int, reports: Sequence[tuple[_Report, bool]], simulated: PairTimes | None, note: str
+    order: SegmentOrder,
+    layers: int,
+    reports: Sequence[tuple[_Report, bool]],
+    held: SegmentCosts | None,
+    simulated: PairTimes | None,
+    note: str,
 ) -> Hiding:
     source: Literal["paced", "measured"] = "measured" if simulated is None else "paced"
     took: dict[str, float] = {}
@@ -263,18 +269,22 @@ def _collect(
         communication=communication,
         exposed=max(map(float, overlapped.exposed_communication)),
         gradients_equal=all(equal for _, equal in reports),
-        in_order=all(_in_order(spans, order, layers) for spans in pairs),
+        in_order=all(_in_order(spans, order, layers, held) for spans in pairs),
         segments=tuple(each[1:] for each in placed if each[0] == 0),  # of the last kind, the overlapped pair
         timelines=(timelines["blocking"], overlapped),
         simulated=simulated,
     )
 
 
-def _in_order(spans: Sequence[SegmentSpan], order: SegmentOrder, layers: int) -> bool:
-    """Did the two streams do what the order says? Spans come as each stream has done them."""
+def _in_order(spans: Sequence[SegmentSpan], order: SegmentOrder, layers: int, held: SegmentCosts | None = None) -> bool:
+    """Did the two streams do what the order says? Spans come as each stream has done them.
+
+    held: what segments are held to. Computations that are given no time leave no span.
+    """
     program = pair_program(order, 2 * layers, 2 * layers)
     for stream, said in ((COMPUTE, program.computations), (COMM, program.exchanges)):
-        asked = [(each.name, each.direction) for each in said if each.name != LAST]
+        told = (each for each in said if each.name != LAST and (each.communicates or not held or held.cost(each)))
+        asked = [(each.name, each.direction) for each in told]
         if asked != [(span.name, span.direction) for span in spans if span.stream == stream and span.name != LAST]:
             return False
     return True

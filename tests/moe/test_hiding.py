@@ -81,6 +81,13 @@ def test_a_rank_that_does_not_keep_to_the_order_is_told() -> None:
     assert not _in_order(spans[:-1], other, layers=1)
 
 
+@pytest.mark.parametrize("computation", [(2, 4, 0), (0, 0, 2), (0, 0, 0)])
+@pytest.mark.parametrize("order", ["deepseek", "megatron"])
+def test_what_is_given_no_time_is_in_order_all_the_same(order: str, computation: tuple[int, int, int]) -> None:
+    found = hide(order, pace=Costs(*computation, forward_comm=2, backward_input_comm=2), layers=1, repeats=1)
+    assert found.in_order and found.gradients_equal
+
+
 def test_a_link_alone_is_emulated() -> None:
     found = hide(pace=Costs(0, 0, 0, latency=0.02, unit="s"), layers=1, repeats=1)
     assert found.simulated is None and found.gradients_equal and found.in_order
