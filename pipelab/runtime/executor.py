@@ -177,7 +177,7 @@ class Executor:
     def overlap(self, action: Action) -> None:
         """A pair as one action: neither's message leaves before both are done. Their segments come in the run's order.
 
-        Of two stages without segments the forward is done first, and then the backward.
+        All that a stage without segments does stands in the place of attention.
         """
         self._run(*action.parts)
 
