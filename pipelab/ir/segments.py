@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from reprlib import repr as brief
@@ -213,6 +213,8 @@ def all_orders() -> Iterator[tuple[Segment, ...]]:
 
 def _listed(order: Iterable[str | Segment]) -> tuple[str | Segment, ...]:
     try:
+        if isinstance(order, Set | Mapping):
+            raise TypeError("what has no order of its own")
         return tuple(order)
     except TypeError:
         raise ValueError(

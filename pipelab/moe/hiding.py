@@ -197,7 +197,7 @@ def _on_this_rank(
     group = ExpertGroup.of()
     stage = SegmentedSequence(*(MoEBlock(**block, seed=seed + layer, group=group) for layer in range(layers)))
     seconds = SegmentCosts.of(costs, 0, stage.exchanges).scaled(1 / 1000) if costs is not None else None
-    generator = torch.Generator().manual_seed(seed * ctx.size + ctx.rank)
+    generator = torch.Generator().manual_seed((seed * ctx.size + ctx.rank) % 2**63)
     first, second, gradient = torch.randn(3, 1, tokens, block["width"], generator=generator)
     report: _Report = {}
     found: dict[str, list[torch.Tensor]] = {}

@@ -55,8 +55,9 @@ def test_the_known_orders_can_be_done_and_are_found_by_name():
     assert ORDERS["deepseek"].segments in ALL
     with pytest.raises(ValueError, match="an order is one of deepseek, megatron, or a list"):
         SegmentOrder.of("alphabetical")
-    with pytest.raises(ValueError, match="or a list of segments such as 'attention.F.'; got 5"):
-        SegmentOrder.of(5)
+    for wrong in (5, None, {*SERIAL}, dict.fromkeys(SERIAL)):
+        with pytest.raises(ValueError, match="or a list of segments such as 'attention.F.'; got"):
+            SegmentOrder.of(wrong)
     with pytest.raises(ValueError, match="or a list of segments such as 'attention.F.'; got None"):
         order_problems(None)
     for segments in (list(ALL[0]), tuple(SERIAL)):

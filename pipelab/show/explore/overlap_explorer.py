@@ -56,6 +56,8 @@ def explore_overlap(
         raise ValueError(f"share must be from 0.1 to 0.8, its slider's limits; got {share}")
     given = SegmentOrder.of(order)
     given.require_valid()
+    if given not in ORDERS.values() and given.name in ("", *ORDERS):
+        given = replace(given, name="yours")
     return OverlapExplorer(share, given, at_least(1, ranks, "ranks"), at_least(1, repeats, "repeats"))
 
 

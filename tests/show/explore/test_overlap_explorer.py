@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelab.ir import ORDERS
+from pipelab.ir import ORDERS, SegmentOrder
 from pipelab.show import explore_estimate, explore_overlap
 
 SEGMENTS = [str(segment) for segment in ORDERS["deepseek"].segments]
@@ -28,6 +28,10 @@ def test_the_order_is_a_choice_and_ones_own_is_one_of_them():
     explorer.order.value = ORDERS["deepseek"]
     assert explorer.predicted.overlapped < middle < slow
     assert "order deepseek" in explorer.pair.picture.value
+    for name in ("", "deepseek"):  # it takes no other order's place, and has a name
+        mine = SegmentOrder(SegmentOrder.of(serial).segments, name)
+        options = dict(explore_overlap(order=mine).order.options)
+        assert options["deepseek"] is ORDERS["deepseek"] and options["yours"].segments == mine.segments
     with pytest.raises(ValueError, match="attention.F. comes before|comes before attention"):
         explore_overlap(order=serial[::-1])
 
