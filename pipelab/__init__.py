@@ -5,11 +5,6 @@ in `__init__.pyi`, and rooms hold the rest, as in `pipelab.eplb.zipf(…)`. A ro
 is first used, as torch and matplotlib take seconds.
 """
 
-import sys
-import warnings
-from operator import attrgetter
-from typing import Any
-
 from .lazy import attach
 
 __version__ = "0.1.0"
@@ -41,15 +36,7 @@ RENAMED = {
     },
 }
 
-_load, _listed, __all__ = attach(__name__, __file__)
-
-
-def __getattr__(name: str) -> Any:
-    if name in RENAMED:
-        new = RENAMED[name]
-        warnings.warn(f"pipelab.{name} is now pipelab.{new}", DeprecationWarning, stacklevel=2)
-        return attrgetter(new)(sys.modules[__name__])
-    return _load(name)
+__getattr__, _listed, __all__ = attach(__name__, __file__, renamed=RENAMED)
 
 
 def __dir__() -> list[str]:

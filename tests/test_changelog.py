@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import pipelab
+from pipelab import moe, show
 
 TEXT = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
 NEWEST = TEXT[TEXT.index("\n## ") : TEXT.index("\n## 0.1.0")]
@@ -28,8 +29,9 @@ def tables() -> dict[str, list[tuple[str, list[str]]]]:
 
 TABLES = tables()
 FRONT = [row for above, rows in TABLES.items() if "front door" in above for row in rows]
+WARN = [row for above, rows in TABLES.items() if "in a room" in above for row in rows]
 MODULES = [row for above, rows in TABLES.items() if "memory_plots" in above for row in rows]
-NAMES = [row for rows in TABLES.values() for row in rows if row not in FRONT + MODULES]
+NAMES = [row for rows in TABLES.values() for row in rows if row not in FRONT + WARN + MODULES]
 
 
 def resolve(name: str) -> Any:
@@ -56,13 +58,13 @@ def _is_module(name: str) -> bool:
 
 
 def test_there_are_tables():
-    assert len(TABLES) == 6
+    assert len(TABLES) == 7
     assert len(MODULES) > 50
     assert len(NAMES) > 50
 
 
-@pytest.mark.parametrize(("old", "new"), FRONT)
-def test_an_old_name_of_the_front_door_warns(old, new):
+@pytest.mark.parametrize(("old", "new"), FRONT + WARN)
+def test_an_old_name_that_was_shown_warns(old, new):
     with pytest.warns(DeprecationWarning, match="is now"):
         assert resolve(old) is resolve(*new)
 
@@ -70,6 +72,12 @@ def test_an_old_name_of_the_front_door_warns(old, new):
 def test_all_deprecated_names_are_told():
     told = {old.removeprefix("pipelab."): new[0].removeprefix("pipelab.") for old, new in FRONT}
     assert told == pipelab.RENAMED
+    rooms = {
+        f"pipelab.{room.__name__.partition('.')[2]}.{old}": f"pipelab.{new}"
+        for room in (moe, show)
+        for old, new in room.RENAMED.items()
+    }
+    assert {old: new[0] for old, new in WARN} == rooms
 
 
 @pytest.mark.parametrize(("old", "new"), NAMES)

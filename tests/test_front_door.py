@@ -75,7 +75,12 @@ def test_an_old_name_says_its_new_one(old):
 
 
 def test_the_warning_names_the_line_that_says_the_old_name():
-    for code in ("\n\nfrom pipelab import gpipe", "import pipelab\n\npipelab.gpipe"):
+    for code in (
+        "\n\nfrom pipelab import gpipe",
+        "import pipelab\n\npipelab.gpipe",
+        "\n\nfrom pipelab.moe import serve",
+        "import pipelab\n\npipelab.show.step_through",
+    ):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             exec(compile(code, "lesson.py", "exec"), {})
