@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..table import Table
@@ -63,14 +63,19 @@ def figures_table(timelines: Timeline | Mapping[str, Timeline], *, in_shares: bo
 
 def in_one_unit(what: str, *timelines: Timeline) -> list[Timeline]:
     """The same timelines in the unit of the last one; ValueError where there is no way. what: is to show them all."""
-    units = [timeline.unit for timeline in timelines]
+    unit = one_unit(what, [timeline.unit for timeline in timelines])
+    return [timeline if timeline.unit == unit else timeline.in_unit(unit) for timeline in timelines]
+
+
+def one_unit(what: str, units: Sequence[str]) -> str:
+    """The last of these; ValueError where times in the others do not become times in it. what: is to show them all."""
     if len(set(units)) < 2:
-        return [*timelines]
+        return units[-1] if units else ""
     if strange := [unit for unit in units if unit not in NANOSECONDS]:
         told = " and ".join(dict.fromkeys(unit or "abstract units" for unit in units))
         way = 'simulate with Costs(…, unit="ms"); of a run, take its .simulated, which is in ms'
         raise ValueError(f"{what} can't show {told}: {strange[0] or 'an abstract unit'} is no known time; {way}")
-    return [timeline.in_unit(units[-1]) for timeline in timelines]
+    return units[-1]
 
 
 def _figures(timeline: Timeline, in_shares: bool) -> dict[str, str]:

@@ -67,7 +67,18 @@ class PlacedSegment(NamedTuple):
     end: Any
 
 
-def place_segments(order: Order, costs: Costs, *, layers: int = 4) -> tuple[PlacedSegment, ...]:
+class PlacedSegments(tuple[PlacedSegment, ...]):
+    """Segments in the order in which they begin, and the unit of their times."""
+
+    unit: str
+
+    def __new__(cls, segments: Iterable[PlacedSegment], unit: str = "") -> PlacedSegments:
+        placed = super().__new__(cls, segments)
+        placed.unit = unit
+        return placed
+
+
+def place_segments(order: Order, costs: Costs, *, layers: int = 4) -> PlacedSegments:
     """An overlapped forward and backward of a stage with so many layers: when each of their segments is done.
 
     Parameters
@@ -91,7 +102,7 @@ def place_segments(order: Order, costs: Costs, *, layers: int = 4) -> tuple[Plac
     """
     exchanges = 2 * at_least(1, layers, "layers")
     program = pair_program(SegmentOrder.of(order), exchanges, exchanges)
-    return _placed(timed(program, SegmentCosts.of(costs, 0, exchanges).cost))
+    return _placed(timed(program, SegmentCosts.of(costs, 0, exchanges).cost), costs.unit)
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ class PairTimes:
     exposed : number
         Communication of the overlapped pair that no computation hides.
     segments : tuple of PlacedSegment
-        Of the overlapped pair.
+        Of the overlapped pair; its `unit` is that of the costs.
     timeline : Timeline
         The same as F, I and W.
     """
@@ -119,7 +130,7 @@ class PairTimes:
     serial: Any
     overlapped: Any
     exposed: Any
-    segments: tuple[PlacedSegment, ...]
+    segments: PlacedSegments
     timeline: Timeline
 
 
@@ -157,7 +168,7 @@ def pair_times(costs: Costs, exchanges: int, *, order: Order = "deepseek", stage
         serial=costs.duration("F", stage) + costs.duration("B", stage),
         overlapped=_end(both),
         exposed=timeline.exposed_communication[0],
-        segments=_placed(both),
+        segments=_placed(both, costs.unit),
         timeline=timeline,
     )
 
@@ -235,11 +246,10 @@ def _stream(segment: Segment) -> str:
     return COMM if segment.communicates else COMPUTE
 
 
-def _placed(segments: Iterable[Timed]) -> tuple[PlacedSegment, ...]:
-    return tuple(
-        PlacedSegment(_stream(each), each.name, each.direction, start, end)
-        for each, start, end in segments
-        if each.name != LAST
+def _placed(segments: Iterable[Timed], unit: str) -> PlacedSegments:
+    kept = ((each, start, end) for each, start, end in segments if each.name != LAST)
+    return PlacedSegments(
+        (PlacedSegment(_stream(each), each.name, each.direction, *when) for each, *when in kept), unit
     )
 
 

@@ -13,14 +13,15 @@ from .span import STREAMS, Span
 from .timeline import ATTRIBUTES, Source, Timeline
 from .units import NANOSECONDS
 
-_ABSTRACT = 10**6  # ns: an abstract unit is shown as a millisecond
+_ABSTRACT = 10**6  # ns
 _STREAM_OF = dict(enumerate(STREAMS))
 
 
 def to_chrome_trace(timeline: Timeline) -> str:
     """The JSON text of a Chrome trace: one process per rank, one thread per stream, arrows from need to action.
 
-    Write it to a ``.json`` file and open that in ui.perfetto.dev or chrome://tracing.
+    Write it to a ``.json`` file and open that in ui.perfetto.dev or chrome://tracing. Viewers know no abstract units:
+    one is shown as a millisecond, and so is a unit that is not known.
 
     Parameters
     ----------

@@ -69,6 +69,7 @@ class Timeline(Metrics):
     journeys: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "unit", unit_named(self.unit))
         known = (self.stream == COMPUTE) | (self.stream == COMM)
         if not np.all(known):
             raise ValueError(f"a span's stream is {COMPUTE!r} or {COMM!r}; got {self.stream[~known][0]!r}")

@@ -1,5 +1,6 @@
 """Timeline: rows and columns are the same, and equal is what has the same spans."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from pipelab import Action, Costs, Timeline, simulate
 from pipelab.schedules import gpipe
-from pipelab.timeline import COMM, COMPUTE, Span
+from pipelab.timeline import COMM, COMPUTE, Span, to_chrome_trace
 
 from .reference import timelines
 
@@ -53,6 +54,15 @@ def test_rows_in_any_order_make_an_equal_timeline(timeline, random):
 def test_whatever_differs_makes_it_another_timeline(change):
     assert replace(GPIPE) == GPIPE
     assert replace(GPIPE, **change) != GPIPE
+
+
+def test_a_unit_has_one_name():
+    timeline = replace(GPIPE, unit="µs")
+    assert timeline == replace(GPIPE, unit="us")
+    assert timeline.in_unit("ns").makespan == 1000 * GPIPE.makespan
+    assert json.loads(to_chrome_trace(timeline))["traceEvents"][-1]["ts"] < 100
+    with pytest.raises(ValueError, match="unit must be text"):
+        replace(GPIPE, unit=None)
 
 
 def test_a_stream_is_what_it_says():

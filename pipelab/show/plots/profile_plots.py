@@ -8,9 +8,10 @@ from typing import Any
 from ...profiler.kernels import COMMUNICATION, COMPUTATION, ROLES
 from ...profiler.profile import Profile, ProfileBlock
 from ...timeline import COMM, COMPUTE, Intervals
+from ...timeline.units import converted, ratio, unit_named
 from ..backends.drawing import charts_picture
 from ..backends.picture import INCHES, UNITS, Picture, panel_width
-from ..figures import number
+from ..figures import number, one_unit
 from ..palette import EXPOSED
 from ..scene.profile_scene import Row, profile_chart
 
@@ -72,39 +73,41 @@ def plot_profile(
     return _draw({title or _caption(profile): rows}, begin, end or 1, "ms", width)
 
 
-def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: float = INCHES) -> Picture:
+def plot_segments(panels: Mapping[str, Segments], *, unit: str | None = None, width: float = INCHES) -> Picture:
     """Draw segments, one panel for each title, on one time axis: what is computed, communicated and not hidden.
 
     Parameters
     ----------
     panels : mapping of str to sequence of (stream, name, direction, start, end)
         Such as ``("comm", "dispatch", "F", 1.5, 3.0)``: a `Hiding`'s segments, or what `place_segments` gives.
-    unit : str
-        Of time; "" for abstract units.
+    unit : str, optional
+        Of the time axis. Default: that of the last panel, where those of `place_segments` know theirs, and plain tuples
+        are in ms. If it is given, it is the unit of whatever has none.
     width : float
         In inches.
 
     Raises
     ------
     ValueError
-        For no panels, or an empty one.
+        For no panels, or an empty one, and for abstract units beside others.
 
     Examples
     --------
     >>> from pipelab import Costs
     >>> from pipelab.simulator import place_segments
     >>> placed = place_segments("deepseek", Costs(8, 8, 8, forward_comm=12, backward_input_comm=12))
-    >>> plot_segments({"DeepSeek's order": placed}, unit="").panels[0].get_title("left")
+    >>> plot_segments({"DeepSeek's order": placed}).panels[0].get_title("left")
     "DeepSeek's order · 24.5 · communication 24, 98 % hidden"
     """
     if not panels or not all(panels.values()):
         raise ValueError("nothing to draw: give each title its segments")
-    until = max(float(end) for segments in panels.values() for *_, end in segments)
+    unit, alike = _in_one_unit(panels, unit)
+    until = max(end for segments in alike.values() for *_, end in segments)
     drawn = {}
-    for title, segments in panels.items():
+    for title, segments in alike.items():
         blocks = [
-            ProfileBlock("", _ROLES[stream], f"{_SHORT.get(name, name)}({direction})", float(start), float(end))
-            for stream, name, direction, start, end in sorted(segments, key=lambda segment: float(segment[3]))
+            ProfileBlock("", _ROLES[stream], f"{_SHORT.get(name, name)}({direction})", start, end)
+            for stream, name, direction, start, end in sorted(segments, key=lambda segment: segment[3])
             if end > start
         ]
         mine = {stream: [block for block in blocks if block.role == role] for stream, role in _ROLES.items()}
@@ -117,6 +120,18 @@ def plot_segments(panels: Mapping[str, Segments], *, unit: str = "ms", width: fl
         span = max(block.end for block in blocks) - min(block.start for block in blocks)
         drawn[f"{title} · {_hidden(span, communicated, exposed, unit)}"] = list(mine.items())
     return _draw(drawn, 0, until, unit, width)
+
+
+def _in_one_unit(panels: Mapping[str, Segments], unit: str | None) -> tuple[str, dict[str, list[Any]]]:
+    """The unit of the time axis, and the segments of each panel with their times in it."""
+    named = None if unit is None else unit_named(unit)
+    units = [getattr(segments, "unit", "ms" if named is None else named) or named or "" for segments in panels.values()]
+    axis = one_unit("one time axis", units if named is None else [*units, named])
+    alike = {}
+    for (title, segments), theirs in zip(panels.items(), units, strict=True):
+        factor = (1, 1) if theirs == axis else ratio(theirs, axis)
+        alike[title] = [(*what, *map(float, converted((start, end), *factor))) for *what, start, end in segments]
+    return axis, alike
 
 
 def _draw(panels: Mapping[str, list[Row]], begin: float, end: float, unit: str, width: float) -> Picture:
