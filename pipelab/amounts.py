@@ -20,20 +20,29 @@ def counted(count: int, what: str) -> str:
 def at_least(least: int, value: Any, name: str) -> int:
     """`value` as a Python int if it is a whole number and at least `least`, else a ValueError that names it.
 
-    NumPy's and PyTorch's whole numbers are some, and so are floats without a fraction; True and False are none.
-
     >>> at_least(1, 4.0, "ranks")
     4
+    """
+    number = whole(value, name)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}; got {number}")
+    return number
+
+
+def whole(value: Any, name: str) -> int:
+    """`value` as a Python int if it is a whole number, else a ValueError that names it.
+
+    NumPy's and PyTorch's whole numbers are some, and so are floats without a fraction; True and False are none.
+
+    >>> whole(-4.0, "a stage")
+    -4
     """
     given = plain(value)
     if isinstance(given, float) and given.is_integer():
         given = int(given)
     if isinstance(given, bool) or not hasattr(given, "__index__"):
         raise ValueError(f"{name} must be a whole number; got {given!r}")
-    whole = index(given)
-    if whole < least:
-        raise ValueError(f"{name} must be at least {least}; got {whole}")
-    return whole
+    return index(given)
 
 
 def plain(value: Any) -> Any:

@@ -133,9 +133,9 @@ def _wrong(part: Action, schedule: Schedule) -> str:
     """What makes no sense in this schedule about a plain action or a message."""
     if part.kind not in (*COMPUTES, *MESSAGES):
         return f"{part.kind!r} is no kind of action"
-    if part.stage not in range(schedule.num_stages):
+    if type(part.stage) is not int or part.stage not in range(schedule.num_stages):  # True is none
         return f"there are only stages 0 to {schedule.num_stages - 1}"
-    if part.microbatch not in range(schedule.num_microbatches):
+    if type(part.microbatch) is not int or part.microbatch not in range(schedule.num_microbatches):
         return f"there are only micro-batches 0 to {schedule.num_microbatches - 1}"
     if not schedule.training and part.kind in (BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT):
         return "a forward-only schedule has no backward"

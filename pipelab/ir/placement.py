@@ -23,7 +23,7 @@ class Placement:
     Raises
     ------
     ValueError
-        For routes of different lengths, and where a rank between 0 and the largest holds no stage.
+        For routes of different lengths, for what is no rank, and where a rank between 0 and the largest holds no stage.
 
     Examples
     --------
@@ -36,7 +36,8 @@ class Placement:
     routes: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "routes", tuple(map(tuple, self.routes)))
+        routes = tuple(tuple(at_least(0, rank, "a rank") for rank in route) for route in self.routes)
+        object.__setattr__(self, "routes", routes)
         if not self.routes or not self.routes[0] or len({len(route) for route in self.routes}) != 1:
             raise ValueError(f"a placement needs routes of one equal length of at least 1 stage; got {self.routes!r}")
         ranks = {rank for route in self.routes for rank in route}

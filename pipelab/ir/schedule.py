@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
-from ..amounts import at_least, counted
+from ..amounts import at_least, counted, whole
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
@@ -55,6 +56,7 @@ class Schedule:
         if strangers := set(map(type, chain.from_iterable(self.programs))) - {Action}:
             names = ", ".join(sorted(kind.__name__ for kind in strangers))
             raise ValueError(f"programs hold Actions (Action.parse reads one from text); got {names}")
+        object.__setattr__(self, "programs", tuple(tuple(map(_numbered, program)) for program in self.programs))
         if len(self.programs) != self.num_ranks:
             raise ValueError(f"{self.num_ranks} ranks need {self.num_ranks} programs; got {len(self.programs)}")
 
@@ -89,6 +91,20 @@ class Schedule:
         title = f"{self.name}: {', '.join(counted(size, what) for what, size in sizes.items())}"
         rows = (f"rank {r:<3}" + " ".join(f"{cell:>{width}}" for cell in row) for r, row in enumerate(cells))
         return "\n".join([title, *(row.rstrip() for row in rows)])
+
+
+def _numbered(action: Action) -> Action:
+    """The same with Python's ints for other whole numbers: 2.0 is no index, and prints as none."""
+    if type(action) is not Action or (type(action.stage) is type(action.microbatch) is int and not action.parts):
+        return action
+    return Action(action.kind, _whole(action.stage), _whole(action.microbatch), tuple(map(_numbered, action.parts)))
+
+
+def _whole(number: Any) -> Any:
+    try:
+        return whole(number, "a number")
+    except ValueError:
+        return number  # check says what is wrong with it
 
 
 def require_schedule(value: object) -> None:

@@ -167,6 +167,8 @@ def test_a_pair_of_one_microbatch_on_one_stage():
         (Action("F", 0.5, 0), "only stages 0 to 1"),
         (Action("F", 0, None), "only micro-batches 0 to 3"),
         (Action("F", "0", 0), "only stages 0 to 1"),
+        (Action("F", True, 0), "only stages 0 to 1"),
+        (Action("F", 0, False), "only micro-batches 0 to 3"),
         (Action("X", 0, 0), "no kind of action"),
         (Action("OVERLAP_F_B", 0, 0), "no kind of action"),
         (Action("SEND_F", 7, 0), "only stages 0 to 1"),

@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -51,7 +52,9 @@ def test_a_count_that_is_no_count_is_named(make, wrong):
     assert "at least 1" in str(error.value) or "whole number" in str(error.value)
 
 
-@pytest.mark.parametrize("routes", [(), ((),), ((0, 1), (0,)), ((1, 2),), ((0, 2),), ((-1, 0),)])
+@pytest.mark.parametrize(
+    "routes", [(), ((),), ((0, 1), (0,)), ((1, 2),), ((0, 2),), ((-1, 0),), ((False, True),), (("0",),)]
+)
 def test_routes_that_are_none_are_refused(routes):
     with pytest.raises(ValueError):
         Placement("custom", routes)
@@ -60,3 +63,8 @@ def test_routes_that_are_none_are_refused(routes):
 def test_routes_given_as_lists_are_the_same_placement():
     assert Placement("linear", [[0, 1]]) == linear(2)
     assert hash(Placement("linear", [[0, 1]])) == hash(linear(2))
+
+
+def test_ranks_are_pythons_whole_numbers():
+    placement = Placement("linear", np.array([[0.0, 1.0]]))
+    assert repr(placement) == repr(linear(2))

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, strategies as st
 
 from pipelab.ir import Action, Schedule, check, forward_only, from_csv, linear, lower, to_csv
-from pipelab.schedules import gpipe, one_f_one_b
+from pipelab.schedules import dualpipe, gpipe, one_f_one_b
 from pipelab.simulator import simulate
 from tests.schedules.cases import schedules as named
 
@@ -139,6 +141,21 @@ def test_one_program_per_rank():
 def test_what_is_no_action_has_no_place_in_a_program(stranger, kind):
     with pytest.raises(ValueError, match=f"programs hold Actions .*; got {kind}"):
         Schedule("mine", linear(1), 1, ((Action("F", 0, 0), stranger),))
+
+
+@pytest.mark.parametrize("number", [float, np.int64, np.float64, torch.tensor])
+def test_whole_numbers_of_any_kind_are_pythons(number):
+    def other(action):
+        parts = tuple(map(other, action.parts))
+        return Action(action.kind, number(action.stage), number(action.microbatch), parts)
+
+    schedule = dualpipe(2, 4)
+    again = replace(schedule, programs=[map(other, program) for program in schedule.programs])
+    assert again == schedule
+    assert str(again) == str(schedule)
+    assert check(again) == ()
+    actions = [part for program in again.programs for action in program for part in (action, *action.parts)]
+    assert {type(n) for action in actions for n in (action.stage, action.microbatch)} == {int}
 
 
 def test_programs_given_as_lists_are_the_same_schedule():
