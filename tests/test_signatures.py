@@ -8,6 +8,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
+from functools import cache, partial
+from types import GenericAlias
 from typing import Any
 
 import pytest
@@ -46,15 +48,17 @@ ROLES = {
 }
 #: Names that are spelled in another way.
 MISSPELLED = {
-    "pace": re.compile(r"pace_.*|held_to|throttle"),
-    "progress": re.compile(r"(on_|report_)?(callback|progress_.*)|on_.*"),
+    "pace": re.compile(r"pac(e_.*|ing)|held_to|throttle|speed"),
+    "progress": re.compile(r"(on_|report_)?(callback|progress_.*)|on_.*|hook|listener|observer"),
     "cancel": re.compile(r"stop|abort|event|cancel_.*|cancelled"),
-    "a field of Costs": re.compile(r"(.*_)?(bandwidth|latency)"),
-    "microbatches": re.compile(r"(num_)?(micro_batches|mb)"),
-    "ranks": re.compile(r"world_size|num_processes|n_ranks"),
+    "a field of Costs": re.compile(r"(.*_)?(bandwidth|latency)(_.*)?"),
+    "costs": re.compile(r"cost"),
+    "microbatches": re.compile(r"(num_|n_)?(micro_batch(es)?|mb)"),
+    "ranks": re.compile(r"world(_size)?|num_processes|n_ranks"),
+    "replicas, gpus, nodes or groups": re.compile(r"(num|n)_(replicas|gpus|nodes|groups)"),
 }
 #: A time says what it is counted in; these are in seconds, as everywhere in Python.
-TIME = re.compile(r"(^|_)(time|duration|delay|period|interval|rate|wait)s?(_|$)")
+TIME = re.compile(r"(^|_)(time|duration|delay|period|interval|rate|wait|deadline|elapsed)s?(_|$)")
 UNITS = ("_s", "_ms", "_us", "_ns", "seconds")
 #: Not called as others are, and why.
 EXCEPTIONS = {
@@ -88,18 +92,24 @@ def collect(things: Mapping[tuple[str, str], Any]) -> Signatures:
     """Every public function, constructor and method of what rooms name; without self and cls."""
     found: Signatures = {}
     for (_, name), thing in things.items():
-        if inspect.isfunction(thing):
-            found[f"{thing.__module__}.{name}"] = inspect.signature(thing)
-        elif inspect.isclass(thing):
-            for each, what in vars(thing).items():
-                method = what.__func__ if isinstance(what, classmethod | staticmethod) else what
+        if inspect.isclass(thing):
+            own_and_inherited = {
+                each: what
+                for base in reversed(thing.__mro__)
+                if base.__module__.startswith(("pipelab.", "tests."))
+                for each, what in vars(base).items()
+            }
+            for each, what in own_and_inherited.items():
+                method = inspect.unwrap(what.__func__ if isinstance(what, classmethod | staticmethod) else what)
                 made = each == "__init__" and not is_record(thing)
-                if inspect.isfunction(method) and (made or not each.startswith("_")):
+                if inspect.isfunction(method) and (made or each == "__call__" or not each.startswith("_")):
                     signature, bound = inspect.signature(method), not isinstance(what, staticmethod)
                     own = [*signature.parameters.values()][bound:]
                     found[f"{thing.__module__}.{name}" + ("" if made else f".{each}")] = signature.replace(
                         parameters=own
                     )
+        elif callable(thing) and not isinstance(thing, GenericAlias | Mapping):  # one with a decorator, or a partial
+            found[f"{thing.__module__}.{name}"] = inspect.signature(thing)
     return found
 
 
@@ -187,6 +197,40 @@ def _time(*, wait: float) -> None: ...
 def _anything(*options: Any) -> None: ...
 def _hidden(load: Any, *, _fast: bool = False) -> None: ...
 def _no_name(load: Any, /) -> None: ...
+def _speed(*, speed: float) -> None: ...
+def _hook(*, hook: Callable[..., None]) -> None: ...
+def _link(*, latency_ms: float) -> None: ...
+def _how_many(load: Any, num_gpus: int) -> None: ...
+
+
+class _Parent:
+    def inherited(self, load: Any, policy: str = "greedy") -> None: ...
+
+
+class _Child(_Parent):
+    def __call__(self, load: Any, policy: str = "greedy") -> None: ...
+    @classmethod
+    def of(cls, load: Any, policy: str = "greedy") -> None: ...
+    @staticmethod
+    def alone(load: Any, policy: str = "greedy") -> None: ...
+    @cache  # noqa: B019
+    def kept(self, load: Any, policy: str = "greedy") -> None: ...
+
+
+def test_it_finds_every_function():
+    hidden = {
+        "partial": partial(_an_option_by_position, []),
+        "kept": cache(_an_option_by_position),
+        "Child": _Child,
+    }
+    found = collect({("room", name): thing for name, thing in hidden.items()})
+    methods = {f"Child.{name}" for name in ("inherited", "__call__", "of", "alone", "kept")}
+    assert {name.removeprefix(f"{__name__}.").removeprefix("functools.") for name in found} == {
+        *("partial", "kept"),
+        *methods,
+    }
+    for signature in found.values():
+        assert [*faults(signature)] != []
 
 
 @pytest.mark.parametrize(
@@ -206,6 +250,10 @@ def _no_name(load: Any, /) -> None: ...
         (_anything, "*options takes anything by position"),
         (_hidden, "_fast is private"),
         (_no_name, "load can't be given by name"),
+        (_speed, "speed is spelled pace"),
+        (_hook, "hook is spelled progress"),
+        (_link, "latency_ms is spelled a field of Costs"),
+        (_how_many, "num_gpus is spelled replicas, gpus, nodes or groups"),
     ],
 )
 def test_it_finds_what_is_called_otherwise(function, said):
