@@ -127,6 +127,11 @@ def test_a_command_works(page, spoken, here, command):
     assert [path for path in vars(options).values() if isinstance(path, Path) and not path.exists()] == []
 
 
+def test_the_readme_names_the_front_door():
+    grammar = PAGES["README.md"].partition("That is the grammar.")[2].partition("Rooms hold the rest")[0]
+    assert {*re.findall(r"`(\w+)`", grammar)} == {*pipelab.__all__}
+
+
 def test_what_is_not_run_is_there():
     assert {*NOT_RUN} <= {spoken for _, spoken in COMMANDS}
 

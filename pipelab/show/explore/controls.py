@@ -70,7 +70,8 @@ class Controls:
     ) -> None:
         shown = list(controls)
         if unknown := [name for name in (*shown, *values, *limits) if name not in MEANING]:
-            raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(MEANING)}")
+            way = "; how many ms a unit of cost lasts in a run is unit_ms" if unknown[0] == "pace_ms" else ""
+            raise ValueError(f"there is no control {unknown[0]!r}; there are {', '.join(MEANING)}{way}")
         self.builders, self.with_chunks = _builders(schedules)
         for name in filter(None, (schedule, against)):
             if name not in self.builders:

@@ -80,6 +80,7 @@ def test_an_exception_is_shown_in_the_pictures_place():
         ({"schedules": ["gpipe", "none"]}, "no schedule is called 'none'"),
         ({"controls": ["rank"]}, "no control 'rank'"),
         ({"forwards": 2}, "no control 'forwards'"),
+        ({"pace_ms": 20}, "how many ms a unit of cost lasts in a run is unit_ms"),
         ({"ranks": 99}, "ranks must be from 1 to 16"),
         ({"limits": {"m": (1, 2)}}, "no control 'm'"),
         ({"unit_ms": 0}, "unit_ms must be from 2 to 50, its slider's limits; got 0"),
