@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from ...ir.action import FORWARD
 from ...schedules import SCHEDULES, registered
 from ...simulator import Costs
+from ...simulator.costs import require_costs
 from ...timeline import Timeline
 from ...timeline.dependencies import Gap
 from ..backends.picture import Picture
@@ -106,7 +107,7 @@ def bubble_terms(timeline: Timeline, costs: Costs) -> tuple[Term, ...]:
 
 def costs_of(timeline: Timeline, costs: Costs) -> Costs:
     """The costs in the timeline's unit of time."""
-    if costs.unit == timeline.unit:
+    if require_costs(costs).unit == timeline.unit:
         return costs
     if not timeline.unit:
         way = "give those that it was simulated with, which have no unit either"

@@ -128,3 +128,8 @@ def test_other_schedules_and_uneven_stages_have_no_such_terms():
         bubble_terms(simulate(zb_h1(4, 8)), Costs())
     with pytest.raises(ValueError, match="all stages to cost the same; forward is one per stage"):
         bubble_terms(simulate(build("dualpipe", 4, 8)), Costs(forward=[1, 2, 3, 4]))
+
+
+def test_what_is_no_costs_is_named():
+    with pytest.raises(ValueError, match="costs must be Costs, such as .*; got 3"):
+        bubble_terms(simulate(build("dualpipe", 4, 8)), 3)
