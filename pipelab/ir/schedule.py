@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 from ..amounts import at_least, counted, whole
@@ -13,6 +14,7 @@ from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]
+_STAGE, _MICROBATCH, _PARTS = map(itemgetter, (1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Schedule:
         if strangers := set(map(type, chain.from_iterable(self.programs))) - {Action}:
             names = ", ".join(sorted(kind.__name__ for kind in strangers))
             raise ValueError(f"programs hold Actions (Action.parse reads one from text); got {names}")
-        object.__setattr__(self, "programs", tuple(tuple(map(_numbered, program)) for program in self.programs))
+        if not _all_numbered(self.programs):
+            object.__setattr__(self, "programs", tuple(tuple(map(_numbered, program)) for program in self.programs))
         if len(self.programs) != self.num_ranks:
             raise ValueError(f"{self.num_ranks} ranks need {self.num_ranks} programs; got {len(self.programs)}")
 
@@ -91,6 +94,14 @@ class Schedule:
         title = f"{self.name}: {', '.join(counted(size, what) for what, size in sizes.items())}"
         rows = (f"rank {r:<3}" + " ".join(f"{cell:>{width}}" for cell in row) for r, row in enumerate(cells))
         return "\n".join([title, *(row.rstrip() for row in rows)])
+
+
+def _all_numbered(programs: Iterable[Program]) -> bool:
+    """Are all stages and micro-batches Python's own ints? Read column by column: there may be 100 000 actions."""
+    actions = [*chain.from_iterable(programs)]
+    parts = [*chain.from_iterable(map(_PARTS, actions))]
+    numbers = (map(column, each) for each in (actions, parts) for column in (_STAGE, _MICROBATCH))
+    return set(map(type, chain.from_iterable(numbers))) <= {int} and set(map(type, parts)) <= {Action}
 
 
 def _numbered(action: Action) -> Action:
