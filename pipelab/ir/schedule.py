@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 from ..amounts import at_least, counted, whole
@@ -14,7 +14,7 @@ from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]
-_STAGE, _MICROBATCH, _PARTS = map(itemgetter, (1, 2, 3))
+_STAGE, _MICROBATCH, _PARTS = map(attrgetter, ("stage", "microbatch", "parts"))
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ class Schedule:
 
 
 def _all_numbered(programs: Iterable[Program]) -> bool:
-    """Are all stages and micro-batches Python's own ints? Read column by column: there may be 100 000 actions."""
+    """Is every stage and micro-batch Python's own int? Read column by column: there may be 100 000 actions."""
     actions = [*chain.from_iterable(programs)]
     parts = [*chain.from_iterable(map(_PARTS, actions))]
     numbers = (map(column, each) for each in (actions, parts) for column in (_STAGE, _MICROBATCH))
-    return set(map(type, chain.from_iterable(numbers))) <= {int} and set(map(type, parts)) <= {Action}
+    return set(map(type, parts)) <= {Action} and set(map(type, chain.from_iterable(numbers))) <= {int}
 
 
 def _numbered(action: Action) -> Action:
