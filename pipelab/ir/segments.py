@@ -10,14 +10,16 @@ from itertools import combinations, pairwise
 from reprlib import repr as brief
 from typing import NamedTuple
 
+from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD
+
 #: What a forward does in a layer with experts. A backward comes back the same way.
 STEPS = ("attention", "dispatch", "experts", "combine")
 EXCHANGES = ("dispatch", "combine")
 #: What follows the last exchange: the layer's sum, on the last stage also the loss. No order lists it: a backward
 #: begins with it, and a forward ends with it.
 LAST = "sum"
-#: The forward; the backward for the input, the one for the weights, and both at once.
-DIRECTIONS = ("F", "B", "W", "BW")
+#: The forward; the backward for the input, the one for the weights, and both at once: of which kind of Action each is.
+ACTION_KINDS = {"F": FORWARD, "B": BACKWARD_INPUT, "W": BACKWARD_WEIGHT, "BW": BACKWARD}
 
 _TEXT = re.compile(r"(\w{1,20})\((\w{1,9})\)(\d{0,4})", re.ASCII)
 _ALL = (*STEPS, LAST)
@@ -238,7 +240,7 @@ def needs(segments: Sequence[Segment]) -> dict[Segment, Segment]:
 def _problems(segments: tuple[Segment, ...]) -> tuple[SegmentProblem, ...]:
     found, there_are = [], Counter(segments)
     for each in there_are:
-        there = ("F", "B") if each.communicates else DIRECTIONS
+        there = ("F", "B") if each.communicates else ACTION_KINDS
         if each.name not in STEPS or each.direction not in there:
             found.append(SegmentProblem("unknown", each, f"{str(each)!r} is no segment, such as 'attention(F)'"))
         elif (each.layer is None) != (segments[0].layer is None):

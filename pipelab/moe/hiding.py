@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..amounts import at_least
 from ..ir import Action, SegmentOrder
 from ..ir.pair_program import pair_program
-from ..ir.segments import LAST
+from ..ir.segments import ACTION_KINDS, LAST
 from ..ranks.pool import Ranks
 from ..simulator import Costs
 from ..simulator.pair_timing import Order, PairTimes, SegmentCosts, pair_times
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..ranks.worker import RankContext
 
 #: The action that a segment belongs to, by its direction. A backward has parts for the input and for the weights.
-PARTS = {"F": Action("F", 0, 1), "B": Action("I", 0, 0), "W": Action("W", 0, 0), "BW": Action("B", 0, 0)}
+PARTS = {direction: Action(kind, 0, int(direction == "F")) for direction, kind in ACTION_KINDS.items()}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..amounts import at_least, divided
 from ..ir import Action, Schedule
 from ..ir.pair_program import pair_program
-from ..ir.segments import LAST, Segment, SegmentOrder
+from ..ir.segments import ACTION_KINDS, LAST, Segment, SegmentOrder
 from ..timeline import COMM, COMPUTE, Intervals, Span, Timeline
 from .costs import Costs
 from .two_streams import Timed, timed
@@ -256,9 +256,7 @@ def _placed(segments: Iterable[Timed], unit: str) -> PlacedSegments:
 def _timeline(segments: Iterable[Timed], pair: Action, unit: str) -> Timeline:
     """The segments as the actions that they are part of: F, and of a backward I, W or B."""
     forward, backward = pair.parts
-    parts = {"F": forward}
-    for direction, kind in (("B", "I"), ("W", "W"), ("BW", "B")):
-        parts[direction] = Action(kind, backward.stage, backward.microbatch)
+    parts = {direction: backward._replace(kind=kind) for direction, kind in ACTION_KINDS.items()} | {"F": forward}
     spans = [
         Span(0, _stream(each), parts[each.direction], start, end)
         for each, start, end in segments

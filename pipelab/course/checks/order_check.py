@@ -9,9 +9,10 @@ from itertools import pairwise
 from math import isclose
 from typing import Any
 
+from ...amounts import counted
 from ...ir import ORDERS, Segment, SegmentOrder, all_orders, order_problems
 from ...simulator import Costs, place_segments
-from ...simulator.pair_timing import Order, exposed
+from ...simulator.pair_timing import Order, PlacedSegments, exposed
 from ...timeline import COMPUTE
 from ..isolation import Question
 from .feedback import Feedback
@@ -53,13 +54,17 @@ def read_order(replies: Replies) -> list[str]:
     if not isinstance(answer, list) or not all(isinstance(segment, str) for segment in answer):
         raise Refused("it returns no list of segments, such as 'attention(F)'")
     if len(answer) > 100:
-        raise Refused(f"it returns {len(answer)} segments; a layer has 10")
+        raise Refused(f"it returns {len(answer)} segments; a layer has {len(ORDERS['deepseek'].segments)}")
     return answer
 
 
 def _possible(replies: Replies, _: None) -> Judged:
     problems = order_problems(read_order(replies))
     return Judged(not problems, tuple(map(str, problems)))
+
+
+def _end(placed: PlacedSegments) -> float:
+    return float(max(segment.end for segment in placed))
 
 
 POSSIBLE: Judge[None] = Judge([None], _possible, wrong="No possible order yet")
@@ -78,7 +83,7 @@ class Machine:
         return min(map(self.takes, all_orders()))
 
     def takes(self, order: Sequence[str | Segment]) -> float:
-        return float(max(segment.end for segment in place_segments(order, self.costs, layers=self.layers)))
+        return _end(place_segments(order, self.costs, layers=self.layers))
 
     def hides(self) -> Judge[None]:
         """All points for the best order, none for one that hides nothing."""
@@ -91,13 +96,14 @@ class Machine:
             raise Refused(f"only an order that is possible can be {done}", title=title)
         listed = SegmentOrder.of(order).layers
         if listed not in (None, self.layers):
-            numbers = f"it numbers {listed} layer{'s' * (listed != 1)}, but this stage has {self.layers}"
+            numbers = f"it numbers {counted(listed, 'layer')}, but this stage has {self.layers}"
             raise Refused(f"{numbers}: without numbers, an order is that of each layer", title=title)
         return order
 
     def _judged(self, replies: Replies, _: None) -> Judged:
         order = self._order(replies, "timed")
-        placed, takes = place_segments(order, self.costs, layers=self.layers), self.takes(order)
+        placed = place_segments(order, self.costs, layers=self.layers)
+        takes = _end(placed)
         figures = f"{float(exposed(placed)):g} of its communication is exposed"
         if takes <= self.best or isclose(takes, self.best):  # floats round
             return Judged(1, (f"it takes {takes:g}; {figures}",))
