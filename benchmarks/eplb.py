@@ -8,7 +8,6 @@ machine's clock tells more of its other work. All three maps are built, in every
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib.util
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _table import Row, show
+from _table import Row, parser, show
 
 from pipelab.eplb import Plan, drifting, lognormal, one_hot, rebalance, rebalance_experts, reference, zipf
 
@@ -190,11 +189,9 @@ def over_time(peer: Any, correlation: float, repeats: int) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--repeats", type=int, default=25, metavar="N", help="default 25")
-    parser.add_argument("--published", type=Path, metavar="PATH", help="deepseek-ai/EPLB's eplb.py, to compare with")
-    options = parser.parse_args()
+    line = parser(__doc__, repeats=25)
+    line.add_argument("--published", type=Path, metavar="PATH", help="deepseek-ai/EPLB's eplb.py, to compare with")
+    options = line.parse_args()
     torch.set_num_threads(1)
     peer, name = published(options.published)
     load = lognormal(58, 256, seed=0)

@@ -16,7 +16,7 @@ from statistics import median
 from _table import Row, arguments, show
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT))
 
 from pipelab.course import ASSIGNMENTS, grade, grade_folder  # noqa: E402
 from tests.course.submissions import submission  # noqa: E402

@@ -39,7 +39,7 @@ def pair(ratio: float, repeats: int) -> Row:
     found = hide(pace=costs_of(ratio, COMPUTE), layers=LAYERS, repeats=repeats)
     assert found.simulated is not None
     return {
-        "comm / compute": ratio,
+        "comm / compute": f"{ratio:g}",
         "F ms": found.forward,
         "B ms": found.backward,
         "blocking ms": found.blocking,

@@ -15,7 +15,7 @@ import nbformat
 from _table import Row, arguments, show
 from nbformat.v4 import new_code_cell, new_notebook
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1]))
 from tests.browser.lab import Lab
 from tests.browser.page import Browser, Notebook, find_chromium
 

@@ -7,15 +7,13 @@ memory is what the operating system says. Give files (traces of your own) to rea
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from _table import Row, show
+from _table import Row, parser, show
 
 READ = """
 import json, resource, sys, time
@@ -67,8 +65,7 @@ def make(path: Path, megabytes: int, gpu: bool) -> Path:
 
 def measure(path: Path) -> Row:
     """One line of the table."""
-    root = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    said = subprocess.check_output([sys.executable, "-c", READ, str(path)], env=root, text=True)
+    said = subprocess.check_output([sys.executable, "-c", READ, str(path)], text=True)
     works, loading, analysing, most, before = json.loads(said)
     size = path.stat().st_size / 1e6
     return {
@@ -84,11 +81,9 @@ def measure(path: Path) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", nargs="*", type=Path, metavar="TRACE")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--largest", type=int, default=200, metavar="MB", help="default 200")
-    options = parser.parse_args()
+    line = parser(__doc__, largest=200)
+    line.add_argument("files", nargs="*", type=Path, metavar="TRACE")
+    options = line.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = ((f"{kind}-{mb}.json", mb, kind == "gpu") for mb in (3, options.largest) for kind in ("gpu", "cpu"))
         files = options.files or (make(Path(folder, name), mb, gpu) for name, mb, gpu in made)
