@@ -2,7 +2,7 @@
 
 Both train the same model on the same number of ranks, every action held to the same duration: 20 ms for a P-th of the
 model, forward, backward for the input and backward for the weights each; a chunk's action takes its share. torch's
-actions are held from their start; pipelab's, as in every paced run, from their target start (see pipelab/runtime/pace).
+actions are held from their start; pipelab's, as in every paced run, from their target start (see pipelab/overlap/pace).
 torch has no naive, ZB-H2 and bidirectional DualPipe. Its zero bubble of one stage per rank is ZB-H1.
 """
 
@@ -19,6 +19,7 @@ from pipelab.ranks import Ranks
 from pipelab.schedules import SCHEDULES
 
 RANKS, MICROBATCHES, PACE_MS = 4, 20, 20
+LIMITS = {"dualpipe": 1.010, "dualpipe-v": 1.012}  # of measured / simulated
 WITH_PEER = ("gpipe", "1f1b", "interleaved", "zb-h1", "zb-v", "dualpipe-v")
 WIDTH = 32
 
@@ -58,6 +59,7 @@ def measure(name: str, steps: int) -> Row:
         "simulated ms": result.simulated_makespan_ms,
         "measured ms": measured,
         "ratio": measured / result.simulated_makespan_ms,
+        "limit": LIMITS.get(name, "-"),
         "bubble": float(median(timeline.bubble_fraction for timeline in steady)),
         "simulated bubble": float(result.simulated.bubble_fraction),
         "valid": result.valid,

@@ -172,6 +172,7 @@ class Executor:
 
     def backward_weight(self, action: Action) -> None:
         """The weights' gradients, which I has left out."""
+        self.messages.post()
         self.half_done.pop((action.stage, action.microbatch)).weight_gradients()
 
     def overlap(self, action: Action) -> None:
@@ -184,6 +185,7 @@ class Executor:
     # -- their passes ------------------------------------------------------------------------------------------------
 
     def _run(self, forward: Action | None = None, backward: Action | None = None) -> None:
+        self.messages.post()
         back = self._begin_backward(backward) if backward else None
         there = self._begin_forward(forward) if forward else None
         weights = backward is not None and backward.kind == BACKWARD

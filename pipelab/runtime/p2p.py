@@ -55,7 +55,7 @@ class Messages:
         self.next_receive = 0
         self.posted: dict[Action, tuple[list[Any], torch.Tensor, torch.Tensor | None]] = {}
         self.sending: dict[Action, list[tuple[Any, torch.Tensor]]] = {}
-        self._post()
+        self.post()
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -96,11 +96,9 @@ class Messages:
     # -- receiving ---------------------------------------------------------------------------------------------------
 
     def receive(self, action: Action) -> torch.Tensor:
-        """Wait for a message. `arrived` then says when it came, in time.monotonic.
-
-        The next receives are posted before the wait, not after it, where the rank has nothing better to do.
-        """
-        self._post(upto=action)
+        """Wait for a message. `arrived` then says when it came, in time.monotonic."""
+        if action not in self.posted:
+            self.post(upto=action)
         works, tensor, stamp = self.posted.pop(action)
         for work in works:
             work.wait()
@@ -116,8 +114,12 @@ class Messages:
         """The rank, of the whole world, from which a receive comes."""
         return self.world[self._peer(action)]
 
-    def _post(self, upto: Action | None = None) -> None:
-        """Post receives in the program's order, AHEAD of them, as far as their shapes are known; at least `upto`."""
+    def post(self, upto: Action | None = None) -> None:
+        """Post receives in the program's order, AHEAD of them, as far as their shapes are known; at least `upto`.
+
+        It tells the sender that there is room: then a message goes out at once. So the time for it is before a
+        computation. Where a rank is about to wait for a message, others are about to send.
+        """
         while self.next_receive < len(self.receives) and (len(self.posted) < AHEAD or upto not in (None, *self.posted)):
             action = self.receives[self.next_receive]
             shapes = self.received_shapes if action.kind == RECV_F else self.sent_shapes
