@@ -6,6 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
+from PIL import Image
 
 from pipelab import Costs, Timeline, compare, plot, simulate
 from pipelab.ir import Action
@@ -149,3 +150,11 @@ def test_narrow_actions_have_strokes_instead_of_numbers():
 def test_what_is_no_timeline_is_refused(draw):
     with pytest.raises(ValueError, match="must be a Timeline, such as .*; got a Schedule"):
         draw(gpipe(2, 2))
+
+
+def test_the_png_file_has_the_pixels_that_matplotlib_draws():
+    picture, file = compare(simulate(gpipe(2, 2)), simulate(naive(2, 2))), BytesIO()
+    picture.savefig(file, format="png", dpi=170)
+    own, others = (Image.open(BytesIO(data)) for data in (picture.png(), file.getvalue()))
+    assert np.array_equal(np.asarray(own), np.asarray(others))
+    assert own.info["dpi"] == others.info["dpi"] == pytest.approx((170, 170), abs=0.01)
