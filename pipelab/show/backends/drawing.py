@@ -22,28 +22,35 @@ from matplotlib.transforms import IdentityTransform
 from ..palette import INK, LABEL, OVERLAP, TRACK
 from ..scene.chart import Chart, legend
 from ..scene.shapes import PAGE, Box, Scene
+from .dense import DenseBoxes
 from .picture import UNITS, Picture, heading, legend_below
 
 POINTS = 72 / UNITS  # of a unit
 _EDGED = 3  # units: of narrower boxes a white edge would hide too much
+_DENSE = 2  # units: of narrower boxes a stroke or a frame would hide all
 
 
 def draw_chart(axes: Axes, chart: Chart) -> None:
     """A chart on axes as wide as it was laid out for."""
     left, right, top, bottom = chart.left, chart.right, chart.top, chart.bottom
-    vertices = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]).transpose(2, 0, 1)
-    faces, edges = to_rgba_array(chart.colours)[chart.style], np.ones((len(vertices), 4))
-    edges[:, 3] = (right - left) * chart.scale >= _EDGED
-    boxes: Any = vertices  # as one array: of a list matplotlib would look at each box
-    _add(axes, PolyCollection(boxes, facecolors=faces, edgecolors=edges, linewidths=0.4))
+    corners: Any = np.array([(left, top), (right, top), (right, bottom), (left, bottom)]).transpose(2, 0, 1)
+    wide = (right - left) * chart.scale
+    if 2 * np.count_nonzero(wide < _DENSE) > len(wide):
+        axes.add_artist(DenseBoxes(chart, corners))
+    else:
+        edges = np.ones((len(corners), 4))
+        edges[:, 3] = wide >= _EDGED
+        faces = to_rgba_array(chart.colours)[chart.style]
+        _add(axes, PolyCollection(corners, facecolors=faces, edgecolors=edges, linewidths=0.4))
     # One stroke per box, from its lower left to its upper right: matplotlib's hatches would take as long as all else.
-    strokes = vertices[chart.hatched][:, [3, 1]]
+    strokes = corners[chart.hatched & (wide >= _DENSE)][:, [3, 1]]
     _add(axes, LineCollection(strokes, colors="#FFFFFFB0", linewidths=1.2))
     _draw_labels(axes, chart)
-    if chart.frames:
-        frames = vertices[chart.frames]
-        frames[:, 2:, 1] = bottom[np.array(chart.frames) + 1][:, None]
-        _add(axes, PolyCollection(list(frames), facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
+    upper = chart.frames[wide[chart.frames] >= _DENSE]
+    if len(upper):
+        frames = corners[upper]
+        frames[:, 2:, 1] = bottom[upper + 1][:, None]
+        _add(axes, PolyCollection(frames, facecolors="none", edgecolors=OVERLAP, linewidths=0.9))
     axes.set_ylim(*chart.limits[::-1])
     draw_rows(axes, chart.rows, chart.begin, chart.until)
 
@@ -76,12 +83,11 @@ def _add(axes: Axes, collection: Shapes) -> None:
 def _draw_labels(axes: Axes, chart: Chart) -> None:
     """Numbers, of which there are many, as shapes in one collection; names as texts."""
     middles = np.column_stack([chart.left + chart.right, chart.top + chart.bottom]) / 2
-    shown = [place for place in np.flatnonzero(chart.sizes) if chart.labels[place]]
-    numbers = [place for place in shown if chart.labels[place].isdigit()]
-    if numbers:
-        outlines = {text: _outline(text) for text in {chart.labels[place] for place in numbers}}
+    shown = np.flatnonzero(chart.sizes)
+    numeric = np.array([text.isdigit() for text in chart.labels[shown]], dtype=bool)
+    if len(numbers := shown[numeric]):
         shapes = PathCollection(
-            [outlines[chart.labels[place]] for place in numbers],
+            [*map(_outline, chart.labels[numbers])],
             (POINTS * chart.sizes[numbers]) ** 2,
             facecolors=LABEL,
             linewidths=0,
@@ -90,12 +96,10 @@ def _draw_labels(axes: Axes, chart: Chart) -> None:
         )
         shapes.set_transform(IdentityTransform())
         _add(axes, shapes)
-    for place in shown:
-        if not (text := chart.labels[place]).isdigit():
-            label = axes.text(
-                middles[place][0], middles[place][1], text, color=LABEL, fontsize=POINTS * chart.sizes[place]
-            )
-            label.set(ha="center", va="center", linespacing=0.95, clip_on=True)
+    for place in shown[~numeric]:
+        x, y = middles[place]
+        look: dict[str, Any] = {"color": LABEL, "fontsize": POINTS * chart.sizes[place], "linespacing": 0.95}
+        axes.text(x, y, chart.labels[place], ha="center", va="center", clip_on=True, **look)
 
 
 @cache

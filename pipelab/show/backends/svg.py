@@ -151,7 +151,7 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
     if (hatched := chart.hatched).any():
         path = "".join(shapes[box] for box in np.flatnonzero(hatched))
         parts.append(f'<path fill="url(#pipelab-hatch)" d="{path}"/>')
-    if chart.frames:
+    if len(chart.frames):
         path = "".join(rectangle(left[box], top[box], inner[box], 2 * tall[box]) for box in chart.frames)
         parts.append(f'<path fill="none" stroke="{OVERLAP}" stroke-width="1.2" d="{path}"/>')
     middle, centre = (left + wide / 2).tolist(), (top + tall / 2 + 0.36 * chart.sizes).tolist()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 
+import numpy as np
+
 from ...amounts import at_least, counted
-from ...ir import Action
+from ...ir.action import COMPUTES
 from ...timeline import COMM, Timeline
 from ..figures import number, origin
 from ..palette import LABEL, STYLES, tinted
-from ..scene.timeline_scene import Tints
+from ..scene.timeline_scene import Tints, parts_of
 
 _IDLE, _FILL, _MARGIN = "·", "─", 9
 
@@ -39,14 +42,10 @@ def text_timeline(timeline: Timeline, *, width: int = 100, colour: bool = False)
     if scale >= 1:
         scale = float(min(int(scale), 12))  # whole columns per unit, so that equal actions look equal
     blank = [(_IDLE, "")] * round(scale * float(timeline.makespan))  # columns: (character, colour)
-    rows, tint_of = [[*blank] for _ in range(timeline.num_ranks)], Tints(timeline)
-    for rank, stream, action, start, end in timeline.spans:
-        if stream != COMM:
-            first, last = (round(float(time - timeline.begin) * scale) for time in (start, end))
-            part = action.computes[-1]
-            ground = tinted(STYLES[part.kind].colour, tint_of(rank, part))
-            text = _block(action, last - first)
-            rows[rank][first : first + len(text)] = [(character, ground) for character in text]
+    rows = [[*blank] for _ in range(timeline.num_ranks)]
+    for rank, names, ground, first, last in _blocks(timeline, scale):
+        text = _filled(names, last - first)
+        rows[rank][first : first + len(text)] = [(character, ground) for character in text]
     sizes = f"{counted(timeline.num_ranks, 'rank')}, {number(timeline.makespan, timeline.unit)}"
     lines = [f"{timeline.name}, {origin(timeline)}: {sizes}"]
     for rank, row in enumerate(rows):
@@ -58,16 +57,28 @@ def text_timeline(timeline: Timeline, *, width: int = 100, colour: bool = False)
     return "\n".join(lines)
 
 
-def _block(action: Action, width: int) -> str:
+def _blocks(timeline: Timeline, scale: float) -> Iterator[tuple[int, list[str], str, int, int]]:
+    """Of every action that fills a column: its rank, its name or those of a pair, its colour, and its columns."""
+    first, last = (
+        np.rint((times - timeline.begin).astype(float) * scale).astype(int) for times in (timeline.start, timeline.end)
+    )
+    every, shown = parts_of(timeline), (last > first) & (timeline.stream != COMM)
+    parts, tints = every.where(shown[every.span]), Tints(timeline.rank[every.span], every)
+    rank, shade = timeline.rank[parts.span], tints.shade(timeline.rank[parts.span], parts)
+    kinds = [COMPUTES[kind] for kind in parts.kind]
+    names = [*map("{}{}".format, kinds, parts.microbatch)]
+    for part in np.flatnonzero(~parts.first).tolist():  # an action, or the latter half of a pair
+        ground, span = tinted(STYLES[kinds[part]].colour, tints.shades[shade[part]]), parts.span[part]
+        yield rank[part], names[part - parts.second[part] : part + 1], ground, first[span], last[span]
+
+
+def _filled(names: list[str], width: int) -> str:
     """What fills an action's columns: its name if there is room, else as much of it as there is room for."""
-    if width <= 0:
-        return ""
-    names = [f"{part.kind}{part.microbatch}" for part in action.computes]
     for name in ("".join(names), names[0]):
         if len(name) <= width:
             last = " " if width >= 3 and len(name) < width and width - len(name) == 1 else _FILL
             return name.ljust(width, last)
-    return action.computes[0].kind * width
+    return names[0][0] * width
 
 
 def _painted(ground: str, text: str) -> str:

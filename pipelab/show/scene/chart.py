@@ -30,7 +30,7 @@ class Chart:
     """Boxes in columns, all arrays of one length.
 
     left, right, top, bottom: edges, in time and in rows;  style: of each, an index into `styles`, (kind, tint);
-    labels: what each says;  sizes: of the labels that have room, in units, and 0 for the others;
+    labels: what those say that have room, and "";  sizes: of these labels, in units, and 0;
     frames: the upper boxes of pairs, each of which has a frame with the next box;  rows: (middle, name) of each;
     limits: of all rows;  row: the height of one, in units;  begin, until: of the time axis;  scale: its units of
     length in a unit of time.
@@ -42,7 +42,7 @@ class Chart:
     bottom: np.ndarray
     style: np.ndarray
     styles: list[tuple[str, float]]
-    labels: list[str]
+    labels: np.ndarray
     sizes: np.ndarray
     rows: Sequence[tuple[float, str]]
     limits: tuple[float, float]
@@ -50,7 +50,7 @@ class Chart:
     begin: float
     until: float
     scale: float
-    frames: list[int] = field(default_factory=list)
+    frames: np.ndarray = field(default_factory=lambda: np.array([], dtype=int))
 
     @property
     def height(self) -> float:
@@ -76,7 +76,15 @@ def columns(boxes: Sequence[ChartBox]) -> dict:
     numbers = {look: place for place, look in enumerate(dict.fromkeys(looks))}
     style = np.array([numbers[look] for look in looks], dtype=int)
     found = dict(zip(ChartBox._fields, np.array(edges, dtype=float), strict=False))
-    return {**found, "style": style, "styles": list(numbers), "labels": list(labels)}
+    return {**found, "style": style, "styles": list(numbers), "labels": np.array(labels, dtype=object)}
+
+
+def in_styles(look: np.ndarray, looks: Sequence[tuple[str, float]]) -> tuple[np.ndarray, list[tuple[str, float]]]:
+    """The columns `style` and `styles` of a chart, of boxes whose looks are these entries of `looks`."""
+    there = np.flatnonzero(np.bincount(look, minlength=len(looks)))
+    place = np.zeros(len(looks), dtype=int)
+    place[there] = np.arange(len(there))
+    return place[look], [looks[entry] for entry in there.tolist()]
 
 
 def legend(kinds: Collection[str]) -> list[Style]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
-from ...ir import Action
+from ...ir.action import COMPUTES
 from ...timeline import COMM, Timeline
 from ..palette import CHUNK_TINT, STYLES
-from .chart import BAR, Chart, ChartBox, columns
+from .chart import BAR, Chart, in_styles
 
 _COMPUTE_SHARE = 0.68  # of a row's height, where it shows a communication stream as well
 _GAP = 0.06  # of it, between the two
+_POWERS = 10 ** np.arange(1, 19)  # numbers that have one digit more than the ones before
 
 
 def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -> Chart:
@@ -20,35 +23,46 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
 
     until: where the time axis ends;  scale: units of length in a unit of time;  row: a row's height, in units
     """
-    tint_of = Tints(timeline)
-    height = BAR * (_COMPUTE_SHARE if (timeline.stream == COMM).any() else 1.0)
-    boxes: list[ChartBox] = []
-    frames: list[int] = []
-    lefts, rights = (timeline.start - timeline.begin).tolist(), (timeline.end - timeline.begin).tolist()
-    spans = zip(timeline.actions, timeline.stream.tolist(), timeline.rank.tolist(), lefts, rights, strict=True)
-    for action, stream, rank, left, right in spans:
-        top = rank - BAR / 2
-        if stream == COMM:
-            boxes.append(ChartBox(left, right, top + height + _GAP * BAR, top + BAR, COMM))
-            continue
-        if action.parts:
-            frames.append(len(boxes))
-        share = height / len(action.computes) if action.parts else height
-        for place, part in enumerate(action.computes):
-            edges = (left, right, top + place * share, top + (place + 1) * share)
-            boxes.append(ChartBox(*edges, part.kind, tint_of(rank, part), str(part.microbatch)))
-    found = columns(boxes)
-    names = [(rank, f"rank {rank}") for rank in range(timeline.num_ranks)]
-    rows: dict[str, Any] = {"rows": names, "limits": (-0.5, len(names) - 0.5), "row": row}
-    axis: dict[str, Any] = {"begin": 0.0, "until": until, "scale": scale}
-    return Chart(**found, **rows, **axis, sizes=_sizes(found, scale, row), frames=frames)
+    every, communicating = parts_of(timeline), timeline.stream == COMM
+    parts, messages = every.where(~communicating[every.span]), np.flatnonzero(communicating)
+    span = np.append(parts.span, messages)
+    left, right = ((times - timeline.begin)[span].astype(float) for times in (timeline.start, timeline.end))
+    height = BAR * (_COMPUTE_SHARE if len(messages) else 1.0)
+    share = np.where(parts.first | parts.second, height / 2, height)
+    upper = timeline.rank[span] - BAR / 2  # of the row
+    top = upper + np.append(np.where(parts.second, height / 2, 0), np.full(len(messages), height + _GAP * BAR))
+    bottom = np.append(top[: len(share)] + share, upper[len(share) :] + BAR)
+    tints = Tints(timeline.rank[every.span], every)
+    look = parts.kind * len(tints.shades) + tints.shade(timeline.rank[parts.span], parts)
+    looks = [*product(COMPUTES, tints.shades), (COMM, 0.0)]
+    style, styles = in_styles(np.append(look, np.full(len(messages), len(looks) - 1)), looks)
+    digits = np.append(1 + np.searchsorted(_POWERS, parts.microbatch, side="right"), np.zeros(len(messages), dtype=int))
+    sizes = _sizes((right - left) * scale, (bottom - top) * row, digits, style)
+    labels, shown = np.full(len(span), "", dtype=object), np.flatnonzero(sizes)
+    labels[shown] = [*map(str, parts.microbatch[shown].tolist())]
+    return Chart(
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        style=style,
+        styles=styles,
+        labels=labels,
+        sizes=sizes,
+        rows=[(rank, f"rank {rank}") for rank in range(timeline.num_ranks)],
+        limits=(-0.5, timeline.num_ranks - 0.5),
+        row=row,
+        begin=0.0,
+        until=until,
+        scale=scale,
+        frames=np.flatnonzero(parts.first),
+    )
 
 
-def _sizes(found: dict, scale: float, row: float) -> np.ndarray:
-    """Sizes of the labels' letters; 0 where a label has no room."""
-    wide, tall = (found["right"] - found["left"]) * scale, (found["bottom"] - found["top"]) * row
-    digits = np.array([len(label) for label in found["labels"]])
-    shown = all_or_none(style := found["style"], (wide >= 2 + 5.3 * digits) & (tall >= 8.5))
+def _sizes(wide: np.ndarray, tall: np.ndarray, digits: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """Sizes of the labels' letters, for boxes of this width and height; 0 where a label has no room."""
+    room = (digits > 0) & (wide >= 2 + 5.3 * digits) & (tall >= 8.5)
+    shown = all_or_none(style, room)
     tight = np.bincount(style, shown & (wide < 5 + 6.5 * digits))[style] > 0  # then all of its style are as small
     return np.where(shown, np.minimum(np.where(tight, 9.5, 11), 0.95 * tall).round(1), 0)
 
@@ -63,9 +77,37 @@ def all_or_none(style: np.ndarray, room: np.ndarray) -> np.ndarray:
     return room & (2 * fitting >= every)[style]
 
 
+class Parts(NamedTuple):
+    """What a timeline's spans compute, as columns: one row per plain action, a pair's forward before its backward."""
+
+    span: np.ndarray
+    kind: np.ndarray  # entries of COMPUTES
+    stage: np.ndarray
+    microbatch: np.ndarray
+    second: np.ndarray  # whether it is the backward of a pair
+
+    @property
+    def first(self) -> np.ndarray:
+        """Whether it is the forward of a pair."""
+        return np.append(self.second[1:], False)[: len(self.second)]
+
+    def where(self, mask: np.ndarray) -> Parts:
+        return Parts(*(column[mask] for column in self))
+
+
+def parts_of(timeline: Timeline) -> Parts:
+    rows = [
+        (span, COMPUTES.index(part.kind), part.stage, part.microbatch, place > 0)
+        for span, action in enumerate(timeline.actions)
+        for place, part in enumerate(action.computes)
+    ]
+    span, kind, stage, microbatch, second = np.array(rows, dtype=int).reshape(-1, 5).T
+    return Parts(span, kind, stage, microbatch, second.astype(bool))
+
+
 def kinds(*timelines: Timeline) -> list[str]:
     """The kinds of action that occur, in the palette's order: what a legend must explain."""
-    there = {part.kind for timeline in timelines for action in timeline.actions for part in action.computes}
+    there = {COMPUTES[kind] for timeline in timelines for kind in np.unique(parts_of(timeline).kind)}
     if any((timeline.stream == COMM).any() for timeline in timelines):
         there.add(COMM)
     return [kind for kind in STYLES if kind in there]
@@ -73,7 +115,7 @@ def kinds(*timelines: Timeline) -> list[str]:
 
 def tints_mean(*timelines: Timeline) -> str:
     """What lighter boxes are, in these timelines; empty where no box is lighter."""
-    notes = {timeline.name: note for timeline in timelines if (note := Tints(timeline).meaning)}
+    notes = {timeline.name: note for timeline in timelines if (note := Tints.of(timeline).meaning)}
     if len(set(notes.values())) > 1:
         return "lighter: " + "; ".join(f"{note} ({name})" for name, note in notes.items())
     return f"lighter: {next(iter(notes.values()))}" if notes else ""
@@ -84,28 +126,39 @@ class Tints:
 
     Where a stage is on two ranks for different micro-batches, the pipeline is bidirectional, and its second half of
     micro-batches goes up. (Ranks that share experts hold a stage for the same micro-batches.)
+
+    shades: the amounts that there are
     """
 
-    def __init__(self, timeline: Timeline) -> None:
-        spans = zip(timeline.rank.tolist(), timeline.actions, strict=True)
-        done = {(part.stage, part.microbatch, rank) for rank, action in spans for part in action.computes}
-        held = {(rank, stage) for stage, _, rank in done}
-        self.microbatches = 1 + max((microbatch for _, microbatch, _ in done), default=-1)
-        shared = len({task[:2] for task in done}) < len(done)
-        self.bidirectional = not shared and len({stage for _, stage in held}) < len(held)
-        stages = [sorted(stage for holder, stage in held if holder == rank) for rank in range(timeline.num_ranks)]
-        self.chunks = max(map(len, stages), default=0)  # per rank
-        last = max(1, self.chunks - 1)
-        self.tint = {
-            (rank, stage): CHUNK_TINT * chunk / last
-            for rank, its in enumerate(stages)
-            for chunk, stage in enumerate(its)
-        }
-
-    def __call__(self, rank: int, part: Action) -> float:
+    def __init__(self, rank: np.ndarray, parts: Parts) -> None:
+        ranks, stages, self.microbatches = (1 + column.max(initial=-1) for column in (rank, *parts[2:4]))
+        held = np.zeros((ranks, stages), dtype=bool)
+        held[rank, parts.stage] = True
+        self.chunk = held.cumsum(axis=1) - 1  # of a rank, that a stage is
+        self.chunks = int(held.sum(axis=1).max(initial=0))
+        self.bidirectional = bool((held.sum(axis=0) > 1).any()) and not self._shared(rank, parts, stages)
         if self.bidirectional:
-            return CHUNK_TINT if 2 * part.microbatch >= self.microbatches else 0.0
-        return self.tint[rank, part.stage]
+            self.shades: Sequence[float] = (0.0, CHUNK_TINT)
+        else:
+            self.shades = [CHUNK_TINT * chunk / max(1, self.chunks - 1) for chunk in range(self.chunks)]
+
+    @classmethod
+    def of(cls, timeline: Timeline) -> Tints:
+        parts = parts_of(timeline)
+        return cls(timeline.rank[parts.span], parts)
+
+    def _shared(self, rank: np.ndarray, parts: Parts, stages: int) -> bool:
+        """Do several ranks have the same stage and micro-batch?"""
+        task = parts.stage * self.microbatches + parts.microbatch
+        someone = np.zeros(stages * self.microbatches, dtype=int)
+        someone[task] = rank
+        return bool((someone[task] != rank).any())
+
+    def shade(self, rank: np.ndarray, parts: Parts) -> np.ndarray:
+        """Which of the shades each has."""
+        if self.bidirectional:
+            return (2 * parts.microbatch >= self.microbatches).astype(int)
+        return self.chunk[rank, parts.stage]
 
     @property
     def meaning(self) -> str:

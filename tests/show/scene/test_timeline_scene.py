@@ -56,9 +56,9 @@ def test_a_pair_is_forward_above_backward_in_one_frame():
     pair = Action.parse("(0F7;3B2)OVERLAP_F_B")
     drawn = boxes(Timeline.from_spans([Span(0, "compute", pair, 1, 3)], "pair"))
     assert [drawn.styles[style][0] for style in drawn.style] == ["F", "B"]
-    assert drawn.labels == ["7", "2"]
+    assert drawn.labels.tolist() == ["7", "2"]
     assert drawn.bottom[0] == drawn.top[1] == 0
-    assert drawn.frames == [0]
+    assert drawn.frames.tolist() == [0]
 
 
 def test_communication_lies_below_computation_and_bears_no_label():
