@@ -2,7 +2,8 @@
 
 The traces are made up, in the proportions of a real one: per kernel an operator on the CPU, a call that launches it and
 the two ends of an arrow between them, 40 kernels to an annotation. Each is read in a process of its own, whose largest
-memory is what the operating system says. Give files (traces of your own) to read those instead.
+memory is what the operating system says. The same process then has JSON libraries read the file, as a whole and into
+memory: json, msgspec, and orjson where it is installed. Give files (traces of your own) to read those instead.
 """
 
 from __future__ import annotations
@@ -16,18 +17,31 @@ from pathlib import Path
 from _table import Row, parser, show
 
 READ = """
-import json, resource, sys, time
+import json, pathlib, resource, sys, time
 from pipelab.profiler import load_profile
-import numpy
+import msgspec, numpy
 unit = 2**20 if sys.platform == "darwin" else 2**10
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-began = time.perf_counter()
+start = time.perf_counter()
 profile = load_profile(sys.argv[1])
 loaded = time.perf_counter()
 str(profile), profile.blocks()
 done = time.perf_counter()
 most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([len(profile), loaded - began, done - loaded, most / unit, before / unit]))
+libraries = {"json": json.loads, "msgspec": msgspec.json.decode}
+try:
+    import orjson
+except ImportError:
+    pass
+else:
+    libraries["orjson"] = orjson.loads
+takes = {}
+for name, read in libraries.items():
+    began = time.perf_counter()
+    whole = read(pathlib.Path(sys.argv[1]).read_bytes())
+    takes[name] = time.perf_counter() - began
+    del whole
+print(json.dumps([len(profile), loaded - start, done - loaded, most / unit, before / unit, takes]))
 """
 
 
@@ -66,13 +80,16 @@ def make(path: Path, megabytes: int, gpu: bool) -> Path:
 def measure(path: Path) -> Row:
     """One line of the table."""
     said = subprocess.check_output([sys.executable, "-c", READ, str(path)], text=True)
-    works, loading, analysing, most, before = json.loads(said)
+    works, loading, analysing, most, before, takes = json.loads(said)
     size = path.stat().st_size / 1e6
     return {
         "trace": path.name,
         "MB": size,
         "pieces of work": works,
         "load s": loading,
+        **{f"{library} s": takes.get(library, "-") for library in ("json", "msgspec", "orjson")},
+        "load / the fastest": loading / min(takes.values()),
+        "limit": 1.5 if size > 100 else "-",
         "all figures s": analysing,
         "MB/s": size / loading,
         "memory MiB": most,
