@@ -21,9 +21,12 @@ Autograd computes of a node only the gradients that lead to an end it was asked 
 
 Together they compute what one whole backward computes, each product once.
 
-Memory: I has autograd keep the graph, because W needs the junctions again. But what the forward saved lies in boxes
-(`Kept`), and when I is over those are emptied that other nodes than junctions have read. What stays until W is what W
-needs: the X and the dY of each junction.
+Where all junctions are linear layers and layer norms, as in a transformer, I takes of each its X and dY, and autograd
+lets go of the graph meanwhile. What W computes from them it computes itself, without autograd.
+
+Memory: elsewhere I has autograd keep the graph, because W needs the junctions again. But what the forward saved lies in
+boxes (`Kept`), and when I is over those are emptied that other nodes than junctions have read. Either way, what stays
+until W is what W needs: the X and the dY of each junction.
 
 Some parameters' gradients can't wait, and are taken along at I; `SplitBackward.early` tells which and why. Nothing is
 computed twice for them either, but less is left for W.
@@ -31,15 +34,19 @@ computed twice for them either, but less is left for W.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import torch
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge, saved_tensors_hooks
 
-from .graph import Junction, Linear, find_graph, is_leaf, walk
+from .graph import Junction, Linear, Norm, find_graph, walk
 from .saved_tensors import ActivationBytes, Kept
 
+_norm_backward = torch.ops.aten.native_layer_norm_backward.default
 Further = list[tuple[GradientEdge, torch.Tensor]]  # gradients that have further to go, each with its next edge
 
 
@@ -50,11 +57,16 @@ class SplitBackward:
     ----------
     counter : ActivationBytes, optional
         Counts the bytes that it keeps.
+    boxes : bool
+        False: don't put into boxes what the forward saves. That is faster, and right where an earlier micro-batch's
+        `once` was true; elsewhere the memory of what W doesn't need is let go at W only.
 
     Attributes
     ----------
     early : dict of Tensor to str
         Parameter -> why its gradient is computed in the first part already.
+    once : bool
+        Did the first part go through the graph once and for all? Then it needed no boxes.
 
     Examples
     --------
@@ -72,15 +84,17 @@ class SplitBackward:
     True
     """
 
-    def __init__(self, *, counter: ActivationBytes | None = None) -> None:
-        self.counter = counter
+    def __init__(self, *, counter: ActivationBytes | None = None, boxes: bool = True) -> None:
+        self.counter, self.boxes, self.once = counter, boxes or counter is not None, False
         self.early: dict[torch.Tensor, str] = {}
-        self.junctions: list[_Product | _General] = []  # whose gradients are still to be computed
+        self.junctions: list[_Product | _Norm | _General] = []  # whose gradients are still to be computed
         self.read: list[Kept] = []  # boxes that I has read, but not for a junction that needs them again
         self.running = self.at_junction = False
 
-    def keeping(self) -> saved_tensors_hooks:
+    def keeping(self) -> AbstractContextManager[Any]:
         """The context in which to do the forward: puts what it saves for the backward into boxes."""
+        if not self.boxes:
+            return nullcontext()
         return saved_tensors_hooks(lambda tensor: Kept(tensor, self.counter), self._get)
 
     def _get(self, kept: Kept) -> torch.Tensor:
@@ -107,7 +121,9 @@ class SplitBackward:
             return
         number, shape = walk(get_gradient_edge(output).node)
         nodes: list[Any] = [*number]  # Any: what a node has depends on its kind
-        end = next((n for n, node in enumerate(nodes) if is_leaf(node) and node.variable is received), None)
+        end = None
+        if received is not None and received.requires_grad and received.is_leaf:
+            end = number.get(get_gradient_edge(received).node)
         graph = find_graph(shape, end)
         if hooked := frozenset(junction.node for junction in graph.junctions if _is_hooked(nodes[junction.node])):
             graph = find_graph(shape, end, hooked)
@@ -115,10 +131,14 @@ class SplitBackward:
         if graph.whole:
             torch.autograd.backward([output], [gradient])
             return
-        self.junctions = [
-            _Product(self, nodes, junction) if isinstance(junction, Linear) else _General(self, nodes, junction)
-            for junction in graph.junctions
-        ]
+        self.junctions = [_KINDS[type(junction)](self, nodes, junction) for junction in graph.junctions]
+        self.once = graph.once
+        if graph.once and not self.counter and (end is None or not _has_hooks(nodes[end].variable)):
+            leave = [nodes[junction.node] for junction in graph.junctions]
+            self._at_once(output, gradient, leave, None if end is None else nodes[end])
+            return
+        for part, junction in zip(self.junctions, graph.junctions, strict=True):
+            part.listen(nodes[junction.node])
         asked = [GradientEdge(nodes[node], 0) for node in (*graph.ends, *graph.early)]
         self.running = True
         torch.autograd.backward([output], [gradient], retain_graph=bool(self.junctions), inputs=asked)
@@ -126,6 +146,21 @@ class SplitBackward:
         for kept in self.read:
             kept.free()
         self.read.clear()
+
+    def _at_once(self, output: torch.Tensor, gradient: torch.Tensor | None, leave: list[Node], end: Any | None) -> None:
+        """I, where no node on the path runs again at W: autograd gives each junction's dY as it gives the end's.
+
+        Not where bytes are counted: they are while autograd runs, and so a hook has to see what comes.
+        """
+        edges = [[GradientEdge(node, number) for number in range(len(node._input_metadata))] for node in leave]
+        asked = [edge for each in edges for edge in each]
+        if end is not None:
+            asked.append(GradientEdge(end, 0))
+        found = iter(torch.autograd.grad([output], asked, [gradient], allow_unused=True) if asked else ())
+        for part, own in zip(self.junctions, edges, strict=True):
+            part.arrived.note(tuple(islice(found, len(own))))
+        for dx in found:
+            _add(end, dx)
 
     @torch.no_grad()
     def weight_gradients(self) -> None:
@@ -160,7 +195,28 @@ class _Arrived:
         self.split.at_junction = False
 
 
-class _Product:
+class _Layer:
+    """A junction whose weights' gradients are computed here, from its X and dY. Its node is not needed again."""
+
+    def __init__(self, split: SplitBackward, x: torch.Tensor) -> None:
+        self.x, self.arrived = Kept(x, split.counter), _Arrived(split)
+        self.hook: Any = None
+
+    def listen(self, node: Node) -> None:
+        """Note the gradients that arrive while autograd runs."""
+        self.hook = node.register_prehook(self.arrived.note)
+
+    def weight_gradients(self) -> Further:
+        if self.hook:
+            self.hook.remove()
+        dy = self.arrived.gradients[0] if self.arrived.gradients else None
+        return self.products(self.x.get(), dy.get()) if dy else []
+
+    def products(self, x: torch.Tensor, dy: torch.Tensor) -> Further:
+        raise NotImplementedError
+
+
+class _Product(_Layer):
     """A linear layer. All it leaves to W is one product, dW = Xᵀ · dY, which is added to the gradient directly."""
 
     def __init__(self, split: SplitBackward, nodes: list[Any], linear: Linear) -> None:
@@ -170,20 +226,33 @@ class _Product:
             x, self.alpha, self.beta = node._saved_mat1, node._saved_alpha, node._saved_beta
         else:
             x, self.alpha, self.beta = node._saved_self, 1, 1
-        self.x, self.arrived = Kept(x, split.counter), _Arrived(split)
-        self.hook = node.register_prehook(self.arrived.note)
+        super().__init__(split, x)
 
-    def weight_gradients(self) -> Further:
-        self.hook.remove()
-        (kept,) = self.arrived.gradients or (None,)
-        if kept is None:
-            return []
-        x, dy = self.x.get().conj(), kept.get()
+    def products(self, x: torch.Tensor, dy: torch.Tensor) -> Further:
+        x = x.conj()
         further = _add_product(self.weight, *((dy.t(), x) if self.transposed else (x.t(), dy)), self.alpha)
         if self.bias is not None:
             summed = dy.sum_to_size(self.bias.variable.shape)
             further += _add(self.bias, summed if self.beta == 1 else self.beta * summed)
         return further
+
+
+class _Norm(_Layer):
+    """A layer norm. It computes all three gradients in one pass or, as here, those that are asked for."""
+
+    def __init__(self, split: SplitBackward, nodes: list[Any], norm: Norm) -> None:
+        node = nodes[norm.node]
+        self.leaves = [None if leaf is None else nodes[leaf] for leaf in (norm.weight, norm.bias)]
+        self.shape, self.weights = node._saved_normalized_shape, (node._saved_weight, node._saved_bias)
+        self.statistics = [Kept(each, split.counter) for each in (node._saved_result1, node._saved_result2)]
+        super().__init__(split, node._saved_input)
+
+    def products(self, x: torch.Tensor, dy: torch.Tensor) -> Further:
+        mean, deviation = (each.get() for each in self.statistics)
+        asked = [False, *(leaf is not None for leaf in self.leaves)]
+        _, *gradients = _norm_backward(dy, x, self.shape, mean, deviation, *self.weights, asked)
+        pairs = zip(self.leaves, gradients, strict=True)
+        return [each for leaf, gradient in pairs if leaf is not None for each in _add(leaf, gradient)]
 
 
 class _General:
@@ -200,10 +269,15 @@ class _General:
         self.own = [GradientEdge(nodes[leaf], 0) for leaf in junction.own]
         self.shared = [GradientEdge(nodes[head], number) for head, number in junction.shared]
         self.arrived = _Arrived(split)
-        self.hooks = self.node.register_prehook(self.arrived.enter), self.node.register_hook(self.arrived.leave)
+        self.hooks: tuple[Any, ...] = ()
+
+    def listen(self, node: Node) -> None:
+        self.hooks = node.register_prehook(self.arrived.enter), node.register_hook(self.arrived.leave)
 
     def weight_gradients(self) -> Further:
         """The own leaves get their gradients; those at the shared edges are returned."""
+        if not self.hooks:
+            self.listen(self.node)
         edges = [GradientEdge(self.node, number) for number, kept in enumerate(self.arrived.gradients) if kept]
         gradients = [kept.get() for kept in self.arrived.gradients if kept]
         further: Further = []
@@ -216,6 +290,13 @@ class _General:
         for hook in self.hooks:
             hook.remove()
         return further
+
+
+_KINDS: dict[type, Callable[[SplitBackward, list[Any], Any], _Product | _Norm | _General]] = {
+    Linear: _Product,
+    Norm: _Norm,
+    Junction: _General,
+}
 
 
 def _add_product(leaf: Any, a: torch.Tensor, b: torch.Tensor, scale: float) -> Further:

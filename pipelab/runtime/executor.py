@@ -94,6 +94,7 @@ class Executor:
         }
         parts = [part for action in self.program for part in action.computes]
         self.split = {(part.stage, part.microbatch) for part in parts if part.kind == BACKWARD_INPUT}
+        self.boxed = dict.fromkeys(modules, True)  # stage -> does its split backward need boxes? See SplitBackward
         self.early: dict[str, str] = {}  # parameter -> why its gradient was computed at I, not at W
 
     def step(
@@ -207,7 +208,7 @@ class Executor:
             )
             segmented.begin(received, finish=finish)
             return segmented
-        split = SplitBackward(counter=self.counter) if (stage, m) in self.split else None
+        split = SplitBackward(counter=self.counter, boxes=self.boxed[stage]) if (stage, m) in self.split else None
         plain = PlainPass(module, training, split)
         plain.begin(received, finish, differentiate=training and stage > 0)
         return plain
@@ -251,6 +252,8 @@ class Executor:
         self._tell_early(stage, back)
         if kind == BACKWARD_INPUT:
             self.half_done[stage, m] = back
+            if isinstance(back, PlainPass):
+                self.boxed[stage] = not back.once
         if stage > 0:
             if back.gradient is None:
                 raise ValueError(

@@ -26,6 +26,10 @@ class PlainPass:
         self.module, self.training, self.split = module, training, split
 
     @property
+    def once(self) -> bool:
+        return self.split is not None and self.split.once
+
+    @property
     def early(self) -> dict[Tensor, str]:
         return self.split.early if self.split else {}
 

@@ -23,7 +23,7 @@ class Split:
 
     split: SplitBackward
     flops: tuple[int, int]  # of I and W
-    kept: tuple[int, int, int]  # bytes: after F, I and W
+    kept: tuple[int, int, int]  # bytes: after F, I and W; none where they are not counted
     counter: ActivationBytes
     after_input: Gradients  # parameters' gradients after I
     gradients: Gradients
@@ -68,13 +68,17 @@ def whole(make: Callable[[], nn.Module], x: Tensor, times: int = 1) -> tuple[int
     return counted[0], _gradients(stage), received.grad
 
 
-def split(make: Callable[[], nn.Module], x: Tensor, times: int = 1) -> Split:
+WAYS = ("counted", "boxed", "bare")
+
+
+def split(make: Callable[[], nn.Module], x: Tensor, times: int = 1, way: str = "counted") -> Split:
+    """way: whether what is kept is counted, put into boxes at least, or left to autograd."""
     torch.manual_seed(0)
     stage = make().double()
     for _ in range(times):
         received = fresh_input(x)
         counter = ActivationBytes([*stage.parameters()])
-        halves = SplitBackward(counter=counter)
+        halves = SplitBackward(counter=counter if way == "counted" else None, boxes=way != "bare")
         with halves.keeping():
             output = _forward(stage, received)
         kept = [counter.now]

@@ -41,13 +41,14 @@ class TestMemory:
         assert actual.kept[1] == x_and_dy
         assert actual.kept[0] > (1 + 3 + 1) * ROW
 
-    def test_freed_tensors_are_really_gone(self) -> None:
+    @pytest.mark.parametrize("boxes", [True, False])
+    def test_freed_tensors_are_really_gone(self, boxes: bool) -> None:
         """Not only from the count: nobody holds their storage any more."""
         stage = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Sigmoid()).double()
         storages: list[StorageWeakRef] = []
         for layer in stage:
             layer.register_forward_hook(lambda *args: storages.append(StorageWeakRef(args[2].untyped_storage())))
-        received, halves = fresh_input(vectors), SplitBackward()
+        received, halves = fresh_input(vectors), SplitBackward(boxes=boxes)
         with halves.keeping():
             output = stage(received)
         gone = [[storage.expired() for storage in storages]]

@@ -10,16 +10,17 @@ from torch import Tensor, nn
 from pipelab.autograd.graph import CUSTOM, HOOKED, KERNEL, REENTRANT, SHARED
 from pipelab.autograd.split_backward import SplitBackward
 
-from .halves import fresh_input, same, split, whole
+from .halves import WAYS, fresh_input, same, split, whole
 from .zoo import ALL, KINDS, STAGES, WIDTH, Custom, Product, Program, Twice, blocks, tokens, vectors
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("times", [1, 3], ids=["once", "summed"])
 @pytest.mark.parametrize(("make", "x", "deferred"), [each[1:] for each in ALL], ids=[each[0] for each in ALL])
-def test_both_halves_together_are_the_whole(make, x: Tensor, deferred: bool, times: int) -> None:
+def test_both_halves_together_are_the_whole(make, x: Tensor, deferred: bool, times: int, way: str) -> None:
     """The same gradients as autograd's and the same FLOPs; all parameters' gradients at W unless told otherwise."""
     expected_flops, expected, expected_input = whole(make, x, times)
-    actual = split(make, x, times)
+    actual = split(make, x, times, way)
     assert actual.gradients.keys() == expected.keys()
     assert [name for name, wanted in expected.items() if not same(actual.gradients[name], wanted)] == []
     assert same(actual.received, expected_input)
@@ -48,7 +49,7 @@ def test_the_first_stage_shares_its_work_between_both_halves() -> None:
     [
         ("custom function", {"w": CUSTOM}),
         ("prelu", {"1.weight": KERNEL}),
-        ("used twice", {"norm.weight": SHARED, "norm.bias": SHARED}),
+        ("raw parameters", {"w": SHARED, "scale": SHARED}),
         ("checkpointed", dict.fromkeys(["inner.0.weight", "inner.0.bias", "inner.2.weight", "inner.2.bias"], HOOKED)),
         ("reentrant checkpoint", dict.fromkeys(["outer.weight", "outer.bias"], REENTRANT)),
     ],
@@ -76,6 +77,12 @@ def test_a_layer_used_twice_leaves_its_products_to_w() -> None:
     assert of_input == of_weights > 0
 
 
+def test_a_transformers_graph_is_gone_after_i() -> None:
+    """All its junctions are layers whose weights' gradients need X and dY alone; a convolution is none."""
+    assert split(lambda: blocks(1), vectors, way="bare").split.once
+    assert not split(STAGES["convolution"][0], vectors, way="bare").split.once
+
+
 def test_a_loss_is_split_too() -> None:
     """The last stage: backward begins at one number, without a gradient from outside."""
     stage, received, halves = nn.Linear(WIDTH, WIDTH).double(), fresh_input(vectors), SplitBackward()
@@ -92,7 +99,8 @@ def test_a_loss_is_split_too() -> None:
 class TestHooks:
     """Hooks that a user has put on tensors and parameters act as they do in a whole backward."""
 
-    def test_on_parameters_and_activations(self) -> None:
+    @pytest.mark.parametrize("way", WAYS)
+    def test_on_parameters_and_activations(self, way: str) -> None:
         class Hooked(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -101,6 +109,7 @@ class TestHooks:
                 self.norm.weight.register_hook(lambda gradient: gradient * 5)
 
             def forward(self, x: Tensor) -> Tensor:
+                x.register_hook(lambda gradient: gradient * 11)
                 normed = self.norm(x)
                 normed.register_hook(lambda gradient: gradient * 2)
                 out = self.linear(normed)
@@ -108,11 +117,12 @@ class TestHooks:
                 return out.tanh()
 
         _, expected, expected_input = whole(Hooked, vectors)
-        actual = split(Hooked, vectors)
+        actual = split(Hooked, vectors, way=way)
         assert all(same(actual.gradients[name], wanted) for name, wanted in expected.items())
         assert same(actual.received, expected_input)
 
-    def test_after_accumulation(self) -> None:
+    @pytest.mark.parametrize("way", WAYS)
+    def test_after_accumulation(self, way: str) -> None:
         calls = []
 
         def make() -> nn.Module:
@@ -123,7 +133,7 @@ class TestHooks:
 
         whole(make, vectors)
         expected, calls[:] = sorted(calls), []
-        split(make, vectors)
+        split(make, vectors, way=way)
         assert sorted(calls) == expected
         assert len(calls) == 4
 
@@ -133,12 +143,13 @@ class TestHooks:
     st.lists(
         st.tuples(st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)),
         max_size=8,
-    )
+    ),
+    st.sampled_from(WAYS),
 )
-def test_random_stages(steps) -> None:
+def test_random_stages(steps, way: str) -> None:
     x = vectors[..., :4].contiguous()
     expected_flops, expected, expected_input = whole(lambda: Program(steps), x)
-    actual = split(lambda: Program(steps), x)
+    actual = split(lambda: Program(steps), x, way=way)
     assert [name for name, wanted in expected.items() if not same(actual.gradients[name], wanted)] == []
     assert same(actual.received, expected_input)
     assert sum(actual.flops) == expected_flops

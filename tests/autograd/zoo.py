@@ -190,7 +190,7 @@ STAGES: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "convolution": (lambda: nn.Sequential(nn.Conv1d(3, 3, 3, padding=1), nn.BatchNorm1d(3)), True),
     "weight norm": (weight_norm, True),
     "raw parameters": (Raw, False),
-    "used twice": (Twice, False),
+    "used twice": (Twice, True),
     "in place": (InPlace, True),
     "structured": (Structured, True),
     "generated weights": (Generated, False),
