@@ -1,4 +1,4 @@
-"""What each rank does, in what order: a schedule is data. Pure Python, no dependencies."""
+"""What each rank does, in what order: a schedule is data. It needs numpy and nothing else."""
 
 from .action import Action
 from .check import Problem, ScheduleError, check, require_valid as require_valid  # for other rooms, as the next ones

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
+from typing import NoReturn
+
+import numpy as np
 
 from ..amounts import counted
-from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, COMPUTES, FORWARD, MESSAGES, Action
-from .flow import Flow, Key, alternatives
+from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, COMPUTES, MESSAGES, Action
+from .codes import KIND_B, KIND_F, KIND_I, KIND_W, KINDS, MICROBATCHES, SENDS, STAGES, unpack
+from .flow import Flow, walk
 from .messages import check_messages
 from .schedule import Schedule, require_schedule
 
@@ -95,12 +99,27 @@ def check(schedule: Schedule) -> tuple[Problem, ...]:
     ['rank 1 does 1B0 before 1F0, which it needs']
     """
     require_schedule(schedule)
-    problems = [*_unknown(schedule)]
-    if not problems:
-        problems += [*_count(schedule), *_order(schedule)]
-        problems += _deadlock(schedule, {(p.rank, p.action) for p in problems})
+    if not _known(schedule):
+        return tuple(_unknown(schedule)) or _too_large(schedule)
+    flow = Flow.of(schedule)
+    problems = [*_count(schedule, flow), *_order(flow)]
+    problems += _deadlock(flow, {(p.rank, p.action) for p in problems})
+    if has_messages(schedule):
         problems += [Problem("message", *found) for found in check_messages(schedule)]
     return tuple(problems)
+
+
+def flow_of(schedule: Schedule) -> Flow:
+    """What each action of a complete schedule needs; ScheduleError if something is wrong already on one rank.
+
+    What is left to find is a deadlock between ranks: a :func:`walk` finds it.
+    """
+    if not _known(schedule) or has_messages(schedule):
+        require_valid(schedule)
+    flow = Flow.of(schedule)
+    if any(_count(schedule, flow)) or any(_order(flow)):
+        require_valid(schedule)
+    return flow
 
 
 def require_valid(schedule: Schedule) -> None:
@@ -109,12 +128,18 @@ def require_valid(schedule: Schedule) -> None:
         raise ScheduleError(schedule.name, problems)
 
 
-def _parts(schedule: Schedule) -> Iterator[tuple[int, int, Action]]:
-    """(rank, position, plain compute action) of the whole schedule."""
-    for rank, program in enumerate(schedule.programs):
-        for position, action in enumerate(program):
-            for part in action.computes:
-                yield rank, position, part
+def has_messages(schedule: Schedule) -> bool:
+    """Is it lowered, or does it hold any message?"""
+    return bool((unpack(schedule.coded.codes).kind >= SENDS).any())
+
+
+def _known(schedule: Schedule) -> bool:
+    """Does every action make sense in this schedule?"""
+    if schedule.coded is None:
+        return False
+    kind, stage, microbatch, _ = unpack(schedule.coded.codes)
+    inside = (stage < schedule.num_stages) & (microbatch < schedule.num_microbatches)
+    return bool(inside.all() and (schedule.training or ((kind == KIND_F) | (kind >= SENDS)).all()))
 
 
 def _unknown(schedule: Schedule) -> Iterator[Problem]:
@@ -127,6 +152,12 @@ def _unknown(schedule: Schedule) -> Iterator[Problem]:
             for part in action.computes or (action,):
                 if wrong := _wrong(part, schedule):
                     yield Problem("unknown", rank, part, f"rank {rank} has {part}: {wrong}")
+
+
+def _too_large(schedule: Schedule) -> NoReturn:
+    limits = f"{STAGES} stages and {MICROBATCHES} micro-batches"
+    sizes = f"{schedule.num_stages} and {schedule.num_microbatches}"
+    raise ValueError(f"schedule {schedule.name!r} is too large to be checked: at most {limits}; got {sizes}")
 
 
 def _wrong(part: Action, schedule: Schedule) -> str:
@@ -142,69 +173,74 @@ def _wrong(part: Action, schedule: Schedule) -> str:
     return ""
 
 
-def _count(schedule: Schedule) -> Iterator[Problem]:
+def _count(schedule: Schedule, flow: Flow) -> Iterator[Problem]:
     """Every stage meets every micro-batch once: F, and either B or both I and W; each where it belongs."""
-    found = Counter(part[:3] for _, _, part in _parts(schedule))
-    for rank, _, part in _parts(schedule):
-        owner = schedule.rank_of(part.stage, part.microbatch)
-        if rank != owner:
-            wrong = f"rank {rank} has {part}, but this stage of this micro-batch is on rank {owner}"
-            yield Problem("misplaced", rank, part, wrong)
-    for key, count in found.items():
-        kind, stage, microbatch = key
-        action, rank = Action(*key), schedule.rank_of(stage, microbatch)
-        if count > 1:
-            yield Problem("duplicate", rank, action, f"{action} is there {count} times; once is right")
-        if kind == BACKWARD:
-            for half in (BACKWARD_INPUT, BACKWARD_WEIGHT):
-                if (half, stage, microbatch) in found:
-                    twice = Action(half, stage, microbatch)
-                    wrong = f"{twice} does a part of {action} a second time: B is I and W together"
-                    yield Problem("duplicate", rank, twice, wrong)
-    for stage in range(schedule.num_stages):
-        for microbatch in range(schedule.num_microbatches):
-            for kind in _missing(found, stage, microbatch, schedule.training):
-                action, rank = Action(kind, stage, microbatch), schedule.rank_of(stage, microbatch)
-                yield Problem("missing", rank, action, f"rank {rank} never does {action}")
+    kind, stage, microbatch, _ = flow.parts
+    routes = np.array(schedule.placement.routes)
+    owner = routes[microbatch.astype(int) * len(routes) // schedule.num_microbatches, stage]  # as Placement.rank_of
+    for part, rank, right in _at(flow, flow.rank != owner, flow.rank, owner):
+        wrong = f"rank {rank} has {part}, but this stage of this micro-batch is on rank {right}"
+        yield Problem("misplaced", rank, part, wrong)
+    count = flow.places.count(flow.parts)
+    complete = count[KIND_F] == 1
+    for half in (KIND_I, KIND_W):
+        complete &= count[KIND_B] + count[half] == int(schedule.training)
+    if complete.all():
+        return
+    times = count[kind, stage, microbatch]
+    with_i, with_w = ((kind == KIND_B) & (count[half, stage, microbatch] > 0) for half in (KIND_I, KIND_W))
+    first = flow.places.row[kind, stage, microbatch] == np.arange(len(kind))
+    twice = first & ((times > 1) | with_i | with_w)
+    for part, rank, found, *halves in _at(flow, twice, owner, times, with_i, with_w):
+        if found > 1:
+            yield Problem("duplicate", rank, part, f"{part} is there {found} times; once is right")
+        for also in compress((BACKWARD_INPUT, BACKWARD_WEIGHT), halves):
+            again = Action(also, part.stage, part.microbatch)
+            wrong = f"{again} does a part of {part} a second time: B is I and W together"
+            yield Problem("duplicate", rank, again, wrong)
+    for number, s, m in _missing(count > 0, schedule.training):
+        action, rank = Action(KINDS[number], s, m), schedule.rank_of(s, m)
+        yield Problem("missing", rank, action, f"rank {rank} never does {action}")
 
 
-def _missing(found: Counter[Key], stage: int, microbatch: int, training: bool) -> Iterator[str]:
-    def absent(kind: str) -> bool:
-        return (kind, stage, microbatch) not in found
-
-    if absent(FORWARD):
-        yield FORWARD
-    if training and absent(BACKWARD):
-        if absent(BACKWARD_INPUT) and absent(BACKWARD_WEIGHT):
-            yield BACKWARD
-        else:
-            yield from filter(absent, (BACKWARD_INPUT, BACKWARD_WEIGHT))
+def _at(flow: Flow, chosen: np.ndarray, *columns: np.ndarray) -> Iterator[tuple]:
+    """The chosen rows: the plain action, and what the columns hold."""
+    rows = np.flatnonzero(chosen)
+    return zip(flow.parts_at(rows), *(column[rows].tolist() for column in columns), strict=True)
 
 
-def _order(schedule: Schedule) -> Iterator[Problem]:
+def _missing(found: np.ndarray, training: bool) -> list[tuple[int, int, int]]:
+    """(kind, stage, micro-batch) of what isn't there, stage by stage; of a backward that is missing in whole, B."""
+    absent = np.zeros_like(found)
+    absent[KIND_F] = ~found[KIND_F]
+    if training:
+        absent[KIND_B] = ~(found[KIND_B] | found[KIND_I] | found[KIND_W])
+        absent[KIND_I] = ~found[KIND_I] & found[KIND_W] & ~found[KIND_B]
+        absent[KIND_W] = ~found[KIND_W] & found[KIND_I] & ~found[KIND_B]
+    return [(kind, s, m) for s, m, kind in np.argwhere(absent.transpose(1, 2, 0)).tolist()]
+
+
+def _order(flow: Flow) -> Iterator[Problem]:
     """What an action needs from its own rank must stand before it there; a pair's two halves can't need each other."""
-    first: dict[tuple[int, Key], int] = {}
-    for rank, position, part in _parts(schedule):
-        first.setdefault((rank, part[:3]), position)
-    for rank, position, part in _parts(schedule):
-        if position != first[rank, part[:3]]:
-            continue  # a duplicate; reported as one
-        for keys in alternatives(part, schedule.num_stages):
-            for key in keys:
-                if first.get((rank, key), -1) >= position:
-                    needed = Action(*key)
-                    together = "together with" if first[rank, key] == position else "before"
-                    wrong = f"rank {rank} does {part} {together} {needed}, which it needs"
-                    yield Problem("order", rank, part, wrong, needed)
+    last, both = flow.parts.last, (flow.own, flow.across)
+    first = flow.places.row[flow.parts[:3]] == np.arange(len(last))  # a duplicate is reported as one
+    here = (first & (flow.rank[needs] == flow.rank) & (needs >= 0) & (last[needs] >= last) for needs in both)
+    late = [*map(np.flatnonzero, here)]
+    row, need = np.concatenate(late), np.concatenate([needs[rows] for needs, rows in zip(both, late, strict=True)])
+    by_row = np.argsort(row, kind="stable")
+    row, need = row[by_row], need[by_row]
+    columns = flow.parts_at(row), flow.parts_at(need), flow.rank[row].tolist(), (last[row] == last[need]).tolist()
+    for part, needed, rank, at_once in zip(*columns, strict=True):
+        wrong = f"rank {rank} does {part} {'together with' if at_once else 'before'} {needed}, which it needs"
+        yield Problem("order", rank, part, wrong, needed)
 
 
-def _deadlock(schedule: Schedule, known: set[tuple[int, Action]]) -> Iterator[Problem]:
+def _deadlock(flow: Flow, known: set[tuple[int, Action]]) -> Iterator[Problem]:
     """Where each rank would stand for ever, waiting for another rank."""
-    flow = Flow.of(schedule)
-    walked = flow.walk()
-    for i in walked.stuck:
-        rank, action = flow.actions[i]
+    needs = flow.needs
+    for row in walk(flow.bounds, needs.tolist(), [1] * len(needs)).stuck:
+        rank, action = int(flow.rank[row]), flow.action(row)
         if (rank, action) not in known:
-            other, producer = next(flow.actions[j] for j in flow.needs[i] if walked.end[j] is None)
+            other, producer = flow.rank[needs[row]], flow.action(needs[row])
             wrong = f"rank {rank} waits at {action} for {producer} from rank {other}, which never comes"
             yield Problem("deadlock", rank, action, wrong, producer)

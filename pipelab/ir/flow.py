@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD, Action
+from .codes import KIND_B, KIND_F, KIND_I, KIND_W, SECOND, SENDS, Parts, actions_of, unpack
 from .schedule import Schedule
 
 Key = tuple[str, int, int]  # kind, stage, micro-batch
@@ -28,99 +32,151 @@ def alternatives(part: Action, num_stages: int) -> list[tuple[Key, ...]]:
     return needs
 
 
-class Walk(NamedTuple):
-    """The result of :func:`walk`, one entry per action, rank after rank."""
+class Places:
+    """Which row of a table of compute actions does what: where it is done first, if it is done twice.
 
-    start: list
-    end: list
-    stuck: list[int]  # actions at which a rank stopped for good, because what they need never ends
-
-
-def walk(
-    bounds: Sequence[int],
-    needs: Sequence[int],
-    also_needs: Sequence[int],
-    durations: Sequence,
-    delays: Sequence,
-    also_delays: Sequence,
-    holds: Sequence,
-) -> Walk:
-    """Run every rank's program as early as possible: an event simulation in one pass, each action visited once.
-
-    Actions are numbered rank after rank; rank r has those from ``bounds[r]`` to ``bounds[r + 1]``. Action i starts when
-    its rank is free and ``needs[i]`` and ``also_needs[i]`` (the numbers of other actions; -1 for none) have ended
-    ``delays[i]`` and ``also_delays[i]`` ago; it lasts ``durations[i]``, and its rank is free
-    ``holds[i]`` later still.
-    Any numbers that add and compare will do. A rank that can't go on is reported in `stuck`; it never hangs.
+    `row` is [F B I W, stages, micro-batches]; -1: nowhere.
     """
-    count = bounds[-1]
-    start: list = [0] * count
-    end: list = [None] * count
-    waiting: dict[int, list[int]] = {}  # action -> ranks that wait for it
-    position = [*bounds[:-1]]
-    free: list = [0] * len(position)
-    ready = [*range(len(position))]
-    while ready:
-        rank = ready.pop()
-        i, stop, now = position[rank], bounds[rank + 1], free[rank]
-        while i < stop:
-            if (need := needs[i]) >= 0:
-                if (arrived := end[need]) is None:
-                    waiting.setdefault(need, []).append(rank)
-                    break
-                if (arrived := arrived + delays[i]) > now:
-                    now = arrived
-            if (need := also_needs[i]) >= 0:
-                if (arrived := end[need]) is None:
-                    waiting.setdefault(need, []).append(rank)
-                    break
-                if (arrived := arrived + also_delays[i]) > now:
-                    now = arrived
-            start[i] = now
-            end[i] = now = now + durations[i]
-            now += holds[i]
-            if i in waiting:
-                ready += waiting.pop(i)
-            i += 1
-        position[rank], free[rank] = i, now
-    return Walk(start, end, [i for i, stop in zip(position, bounds[1:], strict=True) if i < stop])
+
+    def __init__(self, parts: Parts, num_stages: int, num_microbatches: int) -> None:
+        row = np.full(4 * num_stages * num_microbatches, -1, dtype=np.int32)
+        index = np.ravel_multi_index(parts[:3], (4, num_stages, num_microbatches))
+        row[index[::-1]] = np.arange(len(index) - 1, -1, -1)  # the last one that is written stays: the first row
+        self.row = row.reshape(4, num_stages, num_microbatches)
+
+    def count(self, parts: Parts) -> np.ndarray:
+        """[F B I W, stages, micro-batches] How often each is done."""
+        index = np.ravel_multi_index(parts[:3], self.row.shape)
+        return np.bincount(index, minlength=self.row.size).reshape(self.row.shape)
+
+    def own(self, parts: Parts) -> np.ndarray:
+        """[parts] What each needs of its own stage: a backward its forward, W its I; -1: nothing, or it is nowhere."""
+        kind = np.array([KIND_F, KIND_F, KIND_F, KIND_I])[parts.kind]
+        return np.where(parts.kind == KIND_F, -1, self.row[kind, parts.stage, parts.microbatch])
+
+    def across(self, parts: Parts) -> np.ndarray:
+        """[parts] What each needs of another stage: F the previous one's, B and I the next one's B or I."""
+        gradient = np.where(self.row[KIND_B] >= 0, self.row[KIND_B], self.row[KIND_I])
+        nothing = np.full_like(gradient[:1], -1)
+        before, after = np.concatenate([nothing, self.row[KIND_F, :-1]]), np.concatenate([gradient[1:], nothing])
+        needed = np.where(
+            parts.kind == KIND_F, before[parts.stage, parts.microbatch], after[parts.stage, parts.microbatch]
+        )
+        return np.where(parts.kind == KIND_W, -1, needed)
 
 
 class Flow(NamedTuple):
-    """A schedule's compute actions in one row, rank after rank, with what each one needs from others."""
+    """A schedule's compute actions in one row, rank after rank, with what each one needs of others.
 
-    actions: list[tuple[int, Action]]  # (rank, action)
-    bounds: list[int]
-    needs: list[list[int]]  # numbers of actions on other ranks that this one waits for
-    producer: dict[Key, int]
+    An overlapped pair is two rows. Its forward's does nothing but wait; its backward's lasts as long as the pair, and
+    ends when both have ended.
+    """
+
+    codes: np.ndarray
+    parts: Parts
+    rank: np.ndarray
+    bounds: list[int]  # rank r has the rows from bounds[r] to bounds[r + 1]
+    places: Places
+    own: np.ndarray  # the row that does what this one needs of its own stage; -1 for none
+    across: np.ndarray  # the same, of the previous or next stage
 
     @classmethod
     def of(cls, schedule: Schedule) -> Flow:
-        actions: list[tuple[int, Action]] = []
-        bounds = [0]
-        producer: dict[Key, int] = {}
-        for rank, program in enumerate(schedule.programs):
-            for action in program:
-                for part in action.computes:
-                    producer.setdefault(part[:3], len(actions))
-                if action.computes:
-                    actions.append((rank, action))
-            bounds.append(len(actions))
-        needs = [
-            [
-                i
-                for part in action.computes
-                for keys in alternatives(part, schedule.num_stages)
-                for i in [next((producer[key] for key in keys if key in producer), -1)]
-                if i >= 0 and actions[i][0] != rank
-            ]
-            for rank, action in actions
-        ]
-        return cls(actions, bounds, needs, producer)
+        """Of a schedule with codes, all of whose numbers are in range."""
+        codes, bounds, rank = schedule.coded.codes, [*schedule.coded.bounds], schedule.coded.rank
+        parts = unpack(codes)
+        if (parts.kind >= SENDS).any():
+            kept = parts.kind < SENDS
+            codes, rank, parts = codes[kept], rank[kept], Parts(*(column[kept] for column in parts))
+            bounds = [0, *np.cumsum(np.bincount(rank, minlength=schedule.num_ranks)).tolist()]
+        places = Places(parts, schedule.num_stages, schedule.num_microbatches)
+        return cls(codes, parts, rank, bounds, places, places.own(parts), places.across(parts))
 
-    def walk(self) -> Walk:
-        """Unit costs, no communication time: the order in which everything can happen."""
-        nothing = [0] * len(self.actions)
-        first = [need[0] if need else -1 for need in self.needs]
-        second = [need[1] if len(need) > 1 else -1 for need in self.needs]
-        return walk(self.bounds, first, second, [1] * len(nothing), nothing, nothing, nothing)
+    def parts_at(self, rows: np.ndarray) -> tuple[Action, ...]:
+        """The plain actions of these rows."""
+        return actions_of(self.codes[rows] & ~SECOND)
+
+    def action(self, row: int) -> Action:
+        """The action that a row is, or is half of."""
+        low = row - self.parts.second[row]
+        high = low + 1 + self.parts.second[low + 1 : low + 2].any()
+        return actions_of(self.codes[low:high])[0]
+
+    @property
+    def needs(self) -> np.ndarray:
+        """[rows] The row of another rank whose end this one waits for; -1 for none. (Of a misplaced one, the first.)"""
+        there = ((row >= 0) & (self.rank[row] != self.rank) for row in (self.across, self.own))
+        return np.select([*there], [self.parts.last[row] for row in (self.across, self.own)], -1)
+
+
+Go = Callable[[], None]
+
+
+class Walk(NamedTuple):
+    """The result of :func:`walk`."""
+
+    end: list  # of every row; None: it never ends
+    stuck: list[int]  # rows at which a rank stopped for good, because what they need never ends
+
+
+def walk(
+    bounds: Sequence[int], needs: list[int], durations: Sequence, delays: Sequence = (), holds: Sequence = ()
+) -> Walk:
+    """Run every rank's program as early as possible: an event simulation in one pass, each row visited once.
+
+    Rows are numbered rank after rank; rank r has those from ``bounds[r]`` to ``bounds[r + 1]``. Row i starts when its
+    rank is free and row ``needs[i]`` (-1 for none) has ended ``delays[i]`` ago; it lasts ``durations[i]``, and its rank
+    is free ``holds[i]`` later still. Without delays, messages take no time and hold nobody.
+    Any numbers that add and compare will do. A rank that can't go on is reported in `stuck`; it never hangs.
+    """
+    end: list = [None] * bounds[-1] + [0]  # needs[i] = -1 finds the last: nothing to wait for
+    waiting: dict[int, list[Go]] = {}
+    ready: list[Go] = []
+    columns = (needs, durations, delays, holds) if delays else (needs, durations)
+    for low, high in pairwise(bounds):
+        rows = zip(range(low, high), *(column[low:high] for column in columns), strict=True)
+        me: list[Go] = []
+        me.append((_with_journeys if delays else _at_once)(me, rows, end, waiting, ready).__next__)
+        ready += me
+    while ready:
+        ready.pop()()
+    end.pop()
+    unfinished = ((low, high) for low, high in pairwise(bounds) if None in end[low:high][-1:])
+    return Walk(end, [next(row for row in range(low, high) if end[row] is None) for low, high in unfinished])
+
+
+def _at_once(
+    me: list[Go], rows: Iterator[tuple], end: list, waiting: dict[int, list[Go]], ready: list[Go]
+) -> Iterator[None]:
+    """One rank: called, it does its rows until it must wait for one, and is ready again when that ends."""
+    now: Any = 0
+    (go,) = me
+    for i, need, duration in rows:
+        while (arrived := end[need]) is None:
+            waiting.setdefault(need, []).append(go)
+            yield
+        if arrived > now:
+            now = arrived
+        end[i] = now = now + duration
+        if i in waiting:
+            ready += waiting.pop(i)
+    yield
+
+
+def _with_journeys(
+    me: list[Go], rows: Iterator[tuple], end: list, waiting: dict[int, list[Go]], ready: list[Go]
+) -> Iterator[None]:
+    """The same with messages that take time, and may hold the rank."""
+    now: Any = 0
+    (go,) = me
+    for i, need, duration, delay, hold in rows:
+        while (arrived := end[need]) is None:
+            waiting.setdefault(need, []).append(go)
+            yield
+        if arrived + delay > now:
+            now = arrived + delay
+        end[i] = now + duration
+        now = end[i] + hold
+        if i in waiting:
+            ready += waiting.pop(i)
+    yield

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
+
 from ..amounts import at_least, counted, whole
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
+from .codes import Coded, as_codes, pack
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]
 _STAGE, _MICROBATCH, _PARTS = map(attrgetter, ("stage", "microbatch", "parts"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, init=False)
 class Schedule:
     """What every rank does, in order. Immutable, hashable, picklable; prints as a table.
 
@@ -29,7 +32,7 @@ class Schedule:
     placement : Placement
     num_microbatches : int
     programs : tuple of tuples of Action
-        One per rank.
+        One per rank. Any iterables will do, also of codes (see codes.py).
     training : bool
         False: forward only, so that no backward is missing.
 
@@ -52,16 +55,38 @@ class Schedule:
     programs: tuple[Program, ...]
     training: bool = True
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "num_microbatches", at_least(1, self.num_microbatches, "num_microbatches"))
-        object.__setattr__(self, "programs", tuple(map(tuple, self.programs)))
-        if strangers := set(map(type, chain.from_iterable(self.programs))) - {Action}:
-            names = ", ".join(sorted(kind.__name__ for kind in strangers))
-            raise ValueError(f"programs hold Actions (Action.parse reads one from text); got {names}")
-        if not _all_numbered(self.programs):
-            object.__setattr__(self, "programs", tuple(tuple(map(_numbered, program)) for program in self.programs))
-        if len(self.programs) != self.num_ranks:
-            raise ValueError(f"{self.num_ranks} ranks need {self.num_ranks} programs; got {len(self.programs)}")
+    def __init__(
+        self,
+        name: str,
+        placement: Placement,
+        num_microbatches: int,
+        programs: Iterable[Iterable[Action | int]],
+        training: bool = True,
+    ) -> None:
+        kept = [*map(_program, programs)]
+        if len(kept) != placement.num_ranks:
+            raise ValueError(f"{placement.num_ranks} ranks need {placement.num_ranks} programs; got {len(kept)}")
+        num_microbatches = at_least(1, num_microbatches, "num_microbatches")
+        self.__dict__.update(name=name, placement=placement, num_microbatches=num_microbatches, training=training)
+        if any(
+            isinstance(program, np.ndarray) for program in kept
+        ):  # then Actions are made when somebody asks for them
+            self.__dict__["coded"] = Coded.of([p if isinstance(p, np.ndarray) else pack(p) for p in kept])
+        else:
+            self.__dict__["programs"] = tuple(kept)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "programs" or "coded" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.__dict__.setdefault("programs", self.coded.programs())
+
+    @cached_property
+    def coded(self) -> Any:
+        """The programs as codes (see codes.py); None if an action is not well formed, so that it has none."""
+        try:
+            return Coded.of([*map(pack, self.programs)])
+        except ValueError:
+            return None
 
     @property
     def num_ranks(self) -> int:
@@ -75,16 +100,24 @@ class Schedule:
         """The rank on which this micro-batch meets this stage."""
         return self.placement.rank_of(stage, microbatch, self.num_microbatches)
 
+    def _key(self) -> tuple:
+        programs = self.programs if self.coded is None else self.coded
+        return self.name, self.placement, self.num_microbatches, self.training, programs
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Schedule) else NotImplemented
+
     @cached_property
     def _hash(self) -> int:
-        return hash((self.name, self.placement, self.num_microbatches, self.programs, self.training))
+        return hash(self._key())
 
     def __hash__(self) -> int:
         return self._hash
 
     def __getstate__(self) -> dict:
         # Hashes of text differ from process to process: a pickled one would be wrong on the ranks.
-        return {key: value for key, value in self.__dict__.items() if key != "_hash"}
+        left_out = {"_hash", "programs"} if self.coded is not None else {"_hash"}
+        return {key: value for key, value in self.__dict__.items() if key not in left_out}
 
     def __str__(self) -> str:
         # Of a pair its brackets say enough: the suffix would make every column three times as wide.
@@ -96,11 +129,23 @@ class Schedule:
         return "\n".join([title, *(row.rstrip() for row in rows)])
 
 
-def _all_numbered(programs: Iterable[Program]) -> bool:
+def _program(given: Iterable[Any]) -> Program | np.ndarray:
+    """One rank's program as it is kept: Actions, or the array of the codes that were given instead."""
+    actions = iter(given)
+    first = tuple(islice(actions, 1))
+    if [*map(type, first)] == [int]:
+        return as_codes(chain(first, actions))
+    program = (*first, *actions)
+    if strangers := set(map(type, program)) - {Action}:
+        names = ", ".join(sorted(kind.__name__ for kind in strangers))
+        raise ValueError(f"programs hold Actions (Action.parse reads one from text); got {names}")
+    return program if _all_numbered(program) else tuple(map(_numbered, program))
+
+
+def _all_numbered(program: Program) -> bool:
     """Is every stage and micro-batch Python's own int? Read column by column: there may be 100 000 actions."""
-    actions = [*chain.from_iterable(programs)]
-    parts = [*chain.from_iterable(map(_PARTS, actions))]
-    numbers = (map(column, each) for each in (actions, parts) for column in (_STAGE, _MICROBATCH))
+    parts = [*chain.from_iterable(map(_PARTS, program))]
+    numbers = (map(column, each) for each in (program, parts) for column in (_STAGE, _MICROBATCH))
     return set(map(type, parts)) <= {Action} and set(map(type, chain.from_iterable(numbers))) <= {int}
 
 

@@ -1,14 +1,16 @@
 """DualPipe: micro-batches enter at both ends, so that a rank always has a forward to overlap with a backward."""
 
 from collections import deque
-from collections.abc import Iterator
 from itertools import chain
 
 from ..amounts import at_least, counted
-from ..ir import Action, Schedule, bidirectional
-from .building_blocks import pairs, stream, turns
+from ..ir import Schedule, bidirectional
+from ..ir.codes import code
+from .building_blocks import Stream, overlapped, stream, turns
 from .closed_form import StageCosts, Theory
 from .registry import register
+
+_INPUT_HALF, _WEIGHT_HALF = (code(half, 0, 0) - code("B", 0, 0) for half in "IW")  # what to add to a backward's code
 
 
 def dualpipe(ranks: int, microbatches: int) -> Schedule:
@@ -45,7 +47,7 @@ def dualpipe(ranks: int, microbatches: int) -> Schedule:
         eight_phases(half, rank, down, up) if rank < half else eight_phases(half, ranks - 1 - rank, up, down)
         for rank in range(ranks)
     )
-    return Schedule("dualpipe", placement, microbatches, tuple(tuple(chain(*each)) for each in phases))
+    return Schedule("dualpipe", placement, microbatches, map(chain.from_iterable, phases))
 
 
 def require_sizes(ranks: int, microbatches: int) -> None:
@@ -68,7 +70,7 @@ def _require_even(what: str, count: int, why: str) -> None:
         raise ValueError(f"DualPipe needs an even number of {what} ({why}): {nearest}; got {count}")
 
 
-def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[Action, ...], ...]:
+def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[int, ...], ...]:
     """A rank's program in the eight phases of DualPipe and DualPipeV, one after the other; DeepSeek calls them steps.
 
     Parameters
@@ -84,9 +86,9 @@ def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[
     deeper = half - 1 - depth  # ranks between this one and the middle
     f0, b0 = stream("F", depth, near), stream("B", depth, near)
     f1, b1 = stream("F", 2 * half - 1 - depth, far), stream("B", 2 * half - 1 - depth, far)
-    late: deque[Action] = deque()  # weight gradients put off
+    late: deque[int] = deque()  # weight gradients put off
     i0, i1, w = _split(b0, late), _split(b1, late), iter(late.popleft, None)
-    f0b1, f1b0 = pairs(f0, b1), pairs(f1, b0)
+    f0b1, f1b0 = overlapped(f0, b1), overlapped(f1, b0)
     phases = (
         # 1, 2. Micro-batches of one direction come in, then of both.
         turns(2 * deeper, f0),
@@ -95,12 +97,12 @@ def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[
         turns(deeper, i1, w, f1),
         # 4. Steady. In the middle the first two are not overlapped, so that the first gradient of all leaves sooner.
         chain(
-            turns(1, f0b1, f1b0) if deeper else turns(1, f0, b1, f1b0),
-            turns(len(near) - half - deeper - 1, f0b1, f1b0),
+            turns(1, *f0b1, *f1b0) if deeper else turns(1, f0, b1, *f1b0),
+            turns(len(near) - half - deeper - 1, *f0b1, *f1b0),
         ),
         # 5, 6. No micro-batch is left to come in from the near side, then from neither. Half of the backwards without a
         # forward are whole, half are split,
-        turns(deeper, b1, f1b0),
+        turns(deeper, b1, *f1b0),
         chain(turns(1, *([b1, b0] * half)[: depth + 1]), turns(1, *([i1, i0] * half)[depth + 1 : 2 * depth + 2])),
         # 7, 8. so that there are W to do while the last gradients come back.
         turns(deeper, w, i0),
@@ -109,11 +111,11 @@ def eight_phases(half: int, depth: int, near: range, far: range) -> tuple[tuple[
     return tuple(map(tuple, phases))  # in order: each takes from the streams what those before it have left
 
 
-def _split(backwards: Iterator[Action], late: deque[Action]) -> Iterator[Action]:
+def _split(backwards: Stream, late: deque[int]) -> Stream:
     """The input half of each backward, when it is asked for; its weight half is then put off."""
-    for _, stage, microbatch, _ in backwards:
-        late.append(Action("W", stage, microbatch))
-        yield Action("I", stage, microbatch)
+    for both in backwards:
+        late.append(both + _WEIGHT_HALF)
+        yield both + _INPUT_HALF
 
 
 def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:

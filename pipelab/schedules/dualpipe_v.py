@@ -38,8 +38,8 @@ def dualpipe_v(ranks: int, microbatches: int) -> Schedule:
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     require_full("DualPipeV", ranks, microbatches)
     every = range(microbatches)
-    programs = (tuple(chain(*eight_phases(ranks, rank, every, every))) for rank in range(ranks))
-    return Schedule("dualpipe-v", placement, microbatches, tuple(programs))
+    programs = (chain(*eight_phases(ranks, rank, every, every)) for rank in range(ranks))
+    return Schedule("dualpipe-v", placement, microbatches, programs)
 
 
 def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:

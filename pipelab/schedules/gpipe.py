@@ -1,5 +1,6 @@
 """GPipe: all forwards, then all backwards."""
 
+from itertools import chain
 from typing import Any
 
 from ..amounts import at_least
@@ -33,8 +34,8 @@ def gpipe(ranks: int, microbatches: int) -> Schedule:
     placement = linear(ranks)
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     every = range(microbatches)
-    programs = ((*stream("F", rank, every), *stream("B", rank, every)) for rank in range(ranks))
-    return Schedule("gpipe", placement, microbatches, tuple(programs))
+    programs = (chain(stream("F", rank, every), stream("B", rank, every)) for rank in range(ranks))
+    return Schedule("gpipe", placement, microbatches, programs)
 
 
 def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:

@@ -3,8 +3,8 @@
 from itertools import chain, pairwise
 
 from ..amounts import at_least
-from ..ir import Action, Schedule, looped
-from .building_blocks import stream, turns
+from ..ir import Schedule, looped
+from .building_blocks import Stream, stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
@@ -43,7 +43,7 @@ def interleaved_1f1b(ranks: int, microbatches: int, *, chunks: int = 2) -> Sched
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     groups, stages = groups_of(ranks, microbatches), range(placement.num_stages)
     programs = (_program(stages[rank::ranks], ranks - 1 - rank, groups) for rank in range(ranks))
-    return Schedule("interleaved", placement, microbatches, tuple(programs))
+    return Schedule("interleaved", placement, microbatches, programs)
 
 
 def groups_of(ranks: int, microbatches: int) -> list[range]:
@@ -54,13 +54,13 @@ def groups_of(ranks: int, microbatches: int) -> list[range]:
     return [range(start, end) for start, end in pairwise(starts)]
 
 
-def _program(stages: range, below: int, groups: list[range]) -> tuple[Action, ...]:
+def _program(stages: range, below: int, groups: list[range]) -> Stream:
     """Of a rank with these stages, and so many ranks below it."""
     forward = chain.from_iterable(stream("F", stage, group) for group in groups for stage in stages)
     backward = chain.from_iterable(stream("B", stage, group) for group in groups for stage in reversed(stages))
     count = len(stages) * groups[-1].stop
     warmup = min((len(stages) - 1) * len(groups[0]) + 2 * below, count)
-    return tuple(chain(turns(warmup, forward), turns(count - warmup, forward, backward), backward))
+    return chain(turns(warmup, forward), turns(count - warmup, forward, backward), backward)
 
 
 def closed_form(ranks: int, microbatches: int, costs: StageCosts, chunks: int) -> Theory:

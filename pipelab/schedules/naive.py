@@ -27,8 +27,8 @@ def naive(ranks: int, microbatches: int) -> Schedule:
     placement = linear(ranks)
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     every = range(microbatches)
-    programs = (tuple(turns(microbatches, stream("F", r, every), stream("B", r, every))) for r in range(ranks))
-    return Schedule("naive", placement, microbatches, tuple(programs))
+    programs = (turns(microbatches, stream("F", rank, every), stream("B", rank, every)) for rank in range(ranks))
+    return Schedule("naive", placement, microbatches, programs)
 
 
 def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:

@@ -3,8 +3,8 @@
 from itertools import chain
 
 from ..amounts import at_least
-from ..ir import Action, Schedule, linear
-from .building_blocks import stream, turns
+from ..ir import Schedule, linear
+from .building_blocks import Stream, stream, turns
 from .closed_form import StageCosts, Theory
 from .gpipe import filled_once
 from .registry import register
@@ -35,13 +35,13 @@ def one_f_one_b(ranks: int, microbatches: int) -> Schedule:
     placement = linear(ranks)
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     programs = (_program(rank, ranks, microbatches) for rank in range(ranks))
-    return Schedule("1f1b", placement, microbatches, tuple(programs))
+    return Schedule("1f1b", placement, microbatches, programs)
 
 
-def _program(rank: int, ranks: int, microbatches: int) -> tuple[Action, ...]:
+def _program(rank: int, ranks: int, microbatches: int) -> Stream:
     forward, backward = (stream(kind, rank, range(microbatches)) for kind in "FB")
     warmup = min(ranks - 1 - rank, microbatches)
-    return tuple(chain(turns(warmup, forward), turns(microbatches - warmup, forward, backward), backward))
+    return chain(turns(warmup, forward), turns(microbatches - warmup, forward, backward), backward)
 
 
 def closed_form(ranks: int, microbatches: int, costs: StageCosts) -> Theory:

@@ -4,8 +4,8 @@ from itertools import chain
 from typing import Any
 
 from ..amounts import at_least
-from ..ir import Action, Schedule, linear
-from .building_blocks import stream, turns
+from ..ir import Schedule, linear
+from .building_blocks import Stream, stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
@@ -43,21 +43,19 @@ def put_off(name: str, ranks: int, microbatches: int, per_rank: int) -> Schedule
         _program(rank, microbatches, warmup=per_rank * (ranks - 1 - rank), late=per_rank * rank)
         for rank in range(ranks)
     )
-    return Schedule(name, placement, microbatches, tuple(programs))
+    return Schedule(name, placement, microbatches, programs)
 
 
-def _program(rank: int, microbatches: int, warmup: int, late: int) -> tuple[Action, ...]:
+def _program(rank: int, microbatches: int, warmup: int, late: int) -> Stream:
     f, i, w = (stream(kind, rank, range(microbatches)) for kind in "FIW")
     late, left = min(late, microbatches), max(0, microbatches - warmup)  # left: forwards after the warm-up
-    return tuple(
-        chain(
-            turns(warmup, f),
-            turns(min(late, left), f, i),  # until the first W,
-            turns(max(0, left - late), f, i, w),  # or until there is no F left; whichever comes first,
-            turns(max(0, late - left), i),  # and then until the other.
-            turns(microbatches - max(late, left), i, w),
-            w,
-        )
+    return chain(
+        turns(warmup, f),
+        turns(min(late, left), f, i),  # until the first W,
+        turns(max(0, left - late), f, i, w),  # or until there is no F left; whichever comes first,
+        turns(max(0, late - left), i),  # and then until the other.
+        turns(microbatches - max(late, left), i, w),
+        w,
     )
 
 

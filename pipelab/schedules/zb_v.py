@@ -3,8 +3,9 @@
 from itertools import chain
 
 from ..amounts import at_least
-from ..ir import Action, Schedule, v_shape
-from .building_blocks import stream, turns
+from ..ir import Schedule, v_shape
+from ..ir.codes import microbatch_of
+from .building_blocks import Stream, stream, turns
 from .closed_form import StageCosts, Theory, equally_idle
 from .registry import register
 
@@ -33,28 +34,26 @@ def zb_v(ranks: int, microbatches: int) -> Schedule:
     placement = v_shape(ranks)
     ranks, microbatches = placement.num_ranks, at_least(1, microbatches, "microbatches")
     full = max(microbatches, 2 * ranks - 1)
-    programs = tuple(_program(rank, ranks, full) for rank in range(ranks))
+    programs = (_program(rank, ranks, full) for rank in range(ranks))
     if full > microbatches:
-        programs = tuple(tuple(action for action in each if action.microbatch < microbatches) for each in programs)
+        programs = ((each for each in program if microbatch_of(each) < microbatches) for program in programs)
     return Schedule("zb-v", placement, microbatches, programs)
 
 
-def _program(rank: int, ranks: int, microbatches: int) -> tuple[Action, ...]:
+def _program(rank: int, ranks: int, microbatches: int) -> Stream:
     down, up = rank, 2 * ranks - 1 - rank
     f0, i0, w0, f1, i1, w1 = (stream(kind, stage, range(microbatches)) for stage in (down, up) for kind in "FIW")
     below = ranks - 1 - rank
-    return tuple(
-        chain(
-            turns(2 * below + 1, f0),  # Warm-up: until the first micro-batch comes back up,
-            turns(rank, f1, f0),  # until it is through the last stage,
-            turns(below + 1, f1, i1, w1),  # and until its gradient has gone down and come back up.
-            turns(microbatches - 2 * ranks + 1 + rank, f0, i0, w0, f1, i1, w1),  # Steady.
-            turns(below, i0, w0, f1, i1, w1),  # Drain: no micro-batch is left to enter.
-            turns(rank, i0, i1),  # What other ranks wait for goes first,
-            turns(below + 1, i0, w0),
-            turns(rank, w1),  # what nobody waits for last.
-            turns(rank, w0),
-        )
+    return chain(
+        turns(2 * below + 1, f0),  # Warm-up: until the first micro-batch comes back up,
+        turns(rank, f1, f0),  # until it is through the last stage,
+        turns(below + 1, f1, i1, w1),  # and until its gradient has gone down and come back up.
+        turns(microbatches - 2 * ranks + 1 + rank, f0, i0, w0, f1, i1, w1),  # Steady.
+        turns(below, i0, w0, f1, i1, w1),  # Drain: no micro-batch is left to enter.
+        turns(rank, i0, i1),  # What other ranks wait for goes first,
+        turns(below + 1, i0, w0),
+        turns(rank, w1),  # what nobody waits for last.
+        turns(rank, w0),
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..ir import Schedule, require_schedule, require_valid
-from ..ir.flow import walk
+from ..ir.check import flow_of
+from ..ir.codes import KIND_F, KINDS, SENDS, Parts
+from ..ir.flow import Flow, walk
 from ..ir.messages import sent
 from ..timeline import COMM, COMPUTE, Span, Timeline
 from .costs import Costs, require_costs
-from .encode import CODES, KINDS, Encoded, encode
 
 
 def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
@@ -46,56 +48,65 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     require_schedule(schedule)
     costs = Costs() if costs is None else require_costs(costs)
     costs.require_stages(schedule.num_stages)
-    encoded = encode(schedule)
-    durations = _durations(encoded, costs, schedule.num_stages)
+    flow = flow_of(schedule)
     journeys = costs.journeys(schedule.num_stages)
-    needs, delays, also_needs, also_delays, holds = _waits(encoded, journeys, costs.blocking_sends)
-    start, end, stuck = walk(encoded.bounds, needs, also_needs, durations, delays, also_delays, holds)
+    durations = _durations(flow.parts, costs, schedule.num_stages)
+    waits = _waits(flow, journeys, costs.blocking_sends)
+    needs = flow.needs
+    end, stuck = walk(flow.bounds, needs.tolist(), durations, *waits)
     if stuck:
         require_valid(schedule)
-    columns = encoded.actions, encoded.rank, np.full(len(start), COMPUTE), np.array(start), np.array(end)
+    ends = np.flatnonzero(~flow.parts.first)  # a pair's span is that of its second row
+    times = np.array(end)
+    streams = np.broadcast_to(COMPUTE, len(ends))
+    columns: Any = flow.codes, flow.rank[ends], streams, _starts(flow, needs, times, *waits)[ends], times[ends]
     attributes: dict[str, Any] = {"unit": costs.unit, "free_at": costs.free_at, "journeys": journeys}
     timeline = Timeline(schedule.name, schedule.num_ranks, *columns, **attributes)
-    if any(holds) or costs.communicates:
+    if costs.blocking_sends and journeys or costs.communicates:
         return Timeline.from_spans(_spans(timeline, schedule, costs), **timeline.attributes)
     return timeline
 
 
-def _durations(encoded: Encoded, costs: Costs, num_stages: int) -> list[Any]:
-    """One per action. Looked up, not computed in numpy, so that fractions stay fractions."""
-    table = [costs.duration(kind, s) for kind in CODES for s in range(num_stages)]
-    kind, stage, owner = encoded.kind, encoded.stage, encoded.owner
-    is_second = np.diff(owner, prepend=-1) == 0  # of a pair
-    entry = (kind * num_stages + stage)[~is_second]
-    if is_second.any():
-        backward = np.flatnonzero(is_second)
-        shape = num_stages, len(KINDS), num_stages
+def _starts(flow: Flow, needs: np.ndarray, end: np.ndarray, *waits: list) -> np.ndarray:
+    """[rows] When each starts: as soon as its rank is free and what it needs has come."""
+    delays, holds = (np.array(column) for column in waits or ([0], [0]))
+    free = np.concatenate([[0], (end + holds)[:-1]])
+    free[[low for low, high in pairwise(flow.bounds) if low < high]] = 0
+    return np.where(needs >= 0, np.maximum(free, end[needs] + delays), free)
+
+
+def _durations(parts: Parts, costs: Costs, num_stages: int) -> list[Any]:
+    """One per row; of a pair, all in its second. Looked up, not computed in numpy, so that fractions stay fractions."""
+    plain = KINDS[:SENDS]
+    table = [costs.duration(kind, s) for kind in plain for s in range(num_stages)]
+    kind, stage = parts.kind.astype(int), parts.stage
+    entry = kind * num_stages + stage
+    if parts.second.any():
+        backward = np.flatnonzero(parts.second)
+        shape = num_stages, len(plain), num_stages
         columns = stage[backward - 1], kind[backward], stage[backward]
         pairs, number = np.unique(np.ravel_multi_index(columns, shape), return_inverse=True)
-        entry[owner[backward]] = len(table) + number
-        for f, code, b in np.transpose(np.unravel_index(pairs, shape)).tolist():
-            table.append(costs.pair(f, KINDS[code], b))
-    return list(map(table.__getitem__, entry.tolist()))
+        entry[backward] = len(table) + number
+        for f, b, s in np.transpose(np.unravel_index(pairs, shape)).tolist():
+            table.append(costs.pair(f, plain[b], s))
+        entry[backward - 1] = len(table)
+        table.append(0)
+    return np.array(table, dtype=object)[entry].tolist()
 
 
-def _waits(encoded: Encoded, journeys: tuple[Any, ...], blocking: bool) -> tuple[list, list, list, list, list]:
-    """Per action: up to two needs from other ranks, how long each travels, and how long its own sends hold the rank."""
-    count = len(encoded.actions)
-    needer, maker = encoded.needer, encoded.maker
-    second = np.ones(len(needer), dtype=bool)  # only a pair has two needs
-    second[np.unique(needer, return_index=True)[1]] = False
-    needs, also_needs = np.full(count, -1), np.full(count, -1)
-    needs[needer[~second]] = maker[~second]
-    also_needs[needer[second]] = maker[second]
-    delays, also_delays, holds = [0] * count, [0] * count, [0] * count
-    if journeys:
-        rows = zip(needer.tolist(), maker.tolist(), encoded.boundary.tolist(), second.tolist(), strict=True)
-        for needing, making, boundary, is_second in rows:
-            journey = journeys[boundary]
-            (also_delays if is_second else delays)[needing] = journey
-            if blocking:
-                holds[making] = max(holds[making], journey)
-    return needs.tolist(), delays, also_needs.tolist(), also_delays, holds
+def _waits(flow: Flow, journeys: tuple[Any, ...], blocking: bool) -> tuple[list, list] | tuple[()]:
+    """Per row: how long what it needs from another rank travels, and how long its own sends hold the rank."""
+    if not journeys:
+        return ()
+    waiting = np.flatnonzero(flow.needs >= 0)
+    delays: list = [0] * len(flow.codes)
+    holds: list = [0] * len(flow.codes)
+    boundary = np.where(flow.parts.kind == KIND_F, flow.parts.stage - 1, flow.parts.stage)[waiting]
+    for row, maker, between in zip(waiting.tolist(), flow.needs[waiting].tolist(), boundary.tolist(), strict=True):
+        delays[row] = journeys[between]
+        if blocking:
+            holds[maker] = max(holds[maker], journeys[between])
+    return delays, holds
 
 
 def _spans(timeline: Timeline, schedule: Schedule, costs: Costs) -> Iterator[Span]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from ..amounts import at_least
+import numpy as np
+
+from ..amounts import at_least, plain
 from ..ir import Action
-from ..ir.flow import Key, alternatives
-from .span import COMM, COMPUTE, Span, is_send
+from ..ir.codes import KIND_F, SENDS, Parts, actions_of, pack
+from ..ir.flow import Key, Places, alternatives
+from .columns import Columns, chosen
+from .span import COMM, COMPUTE, Span
 
 Doer = tuple[int, Action]  # an action and the rank that does it
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(NamedTuple):
     """An interval in which a rank is idle.
 
     Attributes
@@ -59,7 +64,7 @@ class Dependencies:
 
     Parameters
     ----------
-    spans : iterable of Span
+    spans : iterable of Span, or Columns
     num_ranks : int
     journeys : sequence of numbers, optional
         Entry s: how long a message travels between stages s and s + 1. Default: no time.
@@ -73,6 +78,8 @@ class Dependencies:
     programs : list of list of Action, [ranks]
         Every rank's actions by their start.
     num_stages : int
+    rows : Columns
+        The same as columns, one row per action, rank after rank in the order of `programs`.
 
     Examples
     --------
@@ -82,107 +89,174 @@ class Dependencies:
     'rank 1 waits for 0F0 from rank 0'
     """
 
-    def __init__(self, spans: Iterable[Span], num_ranks: int, *, journeys: Sequence[Any] = ()) -> None:
-        self.journeys = journeys
-        self.extents: dict[Doer, tuple[Any, Any]] = {}
-        for rank, _, action, start, end in spans:
-            low, high = self.extents.get((rank, action), (start, end))
-            self.extents[rank, action] = (min(low, start), max(high, end))
-        self.producers: dict[Key, Doer] = {
-            part[:3]: (rank, action) for rank, action in self.extents for part in action.computes
-        }
-        self.num_stages = 1 + max((key[1] for key in self.producers), default=0)
-        self.programs: list[list[Action]] = [[] for _ in range(at_least(0, num_ranks, "num_ranks"))]
-        for (rank, action), _ in sorted(self.extents.items(), key=lambda item: item[1]):
-            self.programs[rank].append(action)
+    def __init__(self, spans: Iterable[Span] | Columns, num_ranks: int, *, journeys: Sequence[Any] = ()) -> None:
+        self.rows = spans if isinstance(spans, Columns) else _columns([*spans])
+        self.num_ranks, self.journeys = at_least(0, num_ranks, "num_ranks"), journeys
+        self.num_stages = 1 + int(self.rows.parts.stage[self.rows.parts.kind < SENDS].max(initial=0))
+        self.bounds = np.searchsorted(self.rows.rank, np.arange(self.num_ranks + 1)).tolist()
+
+    # -- as Actions --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def actions(self) -> tuple[Action, ...]:
+        """[rows]"""
+        return actions_of(self.rows.codes)
+
+    @cached_property
+    def extents(self) -> dict[Doer, tuple[Any, Any]]:
+        rows = self.rows
+        doers = zip(rows.rank.tolist(), self.actions, strict=True)
+        return dict(zip(doers, zip(rows.start.tolist(), rows.end.tolist(), strict=True), strict=True))
+
+    @cached_property
+    def producers(self) -> dict[Key, Doer]:
+        return {part[:3]: (rank, action) for rank, action in self.extents for part in action.computes}
+
+    @cached_property
+    def programs(self) -> list[list[Action]]:
+        return [[*self.actions[low:high]] for low, high in pairwise(self.bounds)]
+
+    @cached_property
+    def _row_of(self) -> dict[Doer, int]:
+        return {doer: row for row, doer in enumerate(self.extents)}
+
+    def needs(self, action: Action) -> list[Doer]:
+        """Everything that an action needed, on any rank; what both parts of a pair needed comes once."""
+        keys = (key for part in action.computes for keys in alternatives(part, self.num_stages) for key in keys)
+        return list(dict.fromkeys(self.producers[key] for key in keys if key in self.producers))
+
+    def last_message(self, rank: int, action: Action) -> tuple[Doer, Any] | None:
+        """What arrived last of all that an action needed from other ranks, and when."""
+        makers, arrivals = self._last_messages
+        row = self._row_of[rank, action]
+        if (maker := makers[row]) < 0:
+            return None
+        return (int(self.rows.rank[maker]), self.actions[maker]), plain(arrivals[row])
+
+    # -- as columns --------------------------------------------------------------------------------------------------
 
     @cached_property
     def begin(self) -> Any:
         """When the first action starts."""
-        return min((start for start, _ in self.extents.values()), default=0)
+        return plain(self.rows.start.min()) if len(self.rows.start) else 0
 
     @cached_property
     def finish(self) -> Any:
         """When the last action ends."""
-        return max((end for _, end in self.extents.values()), default=0)
+        return plain(self.rows.end.max()) if len(self.rows.start) else 0
 
-    def needs(self, action: Action) -> list[Doer]:
-        """Everything that an action needed, on any rank; what both parts of a pair needed comes once."""
-        return list(dict.fromkeys(need for need, _ in self._needs(action)))
+    @cached_property
+    def _places(self) -> tuple[Places, Parts, np.ndarray, np.ndarray]:
+        """What is done where; all computing parts, with their rows; and of each row, the first of its parts."""
+        rows, computes = self.rows, self.rows.parts.kind < SENDS
+        parts, row = Parts(*(column[computes] for column in rows.parts)), rows.row[computes]
+        if self.num_stages * int(parts.microbatch.max(initial=0)) > 4 * len(row):  # numbers out of all proportion
+            parts = parts._replace(microbatch=np.unique(parts.microbatch, return_inverse=True)[1])
+        places = Places(parts, self.num_stages, 1 + int(parts.microbatch.max(initial=0)))
+        return places, parts, row, np.searchsorted(row, np.arange(len(rows.rank) + 1))
 
-    def _needs(self, action: Action) -> list[tuple[Doer, int]]:
-        """The same, each with the boundary between stages that it crossed, or -1."""
-        return [
-            (self.producers[key], -1 if key[1] == part.stage else min(key[1], part.stage))
-            for part in action.computes
-            for keys in alternatives(part, self.num_stages)
-            for key in keys
-            if key in self.producers
-        ]
+    @cached_property
+    def _last_messages(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of all rows."""
+        return self._last_messages_to(np.arange(len(self.rows.rank)))
 
-    def last_message(self, rank: int, action: Action) -> tuple[Doer, Any] | None:
-        """What arrived last of all that an action needed from other ranks, and when."""
-        arrivals = [
-            (need, self.extents[need][1] + (self.journeys[boundary] if self.journeys else 0))
-            for need, boundary in self._needs(action)
-            if need[0] != rank
-        ]
-        return max(arrivals, key=lambda arrival: arrival[1], default=None)
+    def _last_messages_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """[chosen] The row of another rank whose result came last of all that a row needed, or -1; and when it came."""
+        rows, (places, every, row, first) = self.rows, self._places
+        journeys = np.array([*self.journeys]) if self.journeys else np.zeros(self.num_stages, dtype=int)
+        makers, arrivals = np.full(len(chosen), -1), rows.end[chosen].astype(np.result_type(rows.end, journeys))
+        for half in (0, 1):  # of a pair
+            has = np.flatnonzero(first[chosen + 1] - first[chosen] > half)
+            parts = Parts(*(column[first[chosen[has]] + half] for column in every))
+            boundary = np.where(parts.kind == KIND_F, parts.stage - 1, parts.stage)
+            for needs, crosses in ((places.own(parts), 0), (places.across(parts), 1)):
+                sent = np.flatnonzero((needs >= 0) & (rows.rank[row[needs]] != rows.rank[chosen[has]]))
+                needing, making = has[sent], row[needs[sent]]
+                arrival = rows.end[making] + journeys[boundary[sent]] * crosses
+                later = (makers[needing] < 0) | (arrival > arrivals[needing])
+                makers[needing[later]], arrivals[needing[later]] = making[later], arrival[later]
+        return makers, arrivals
 
     def gaps(self, *, shortest: float = 0) -> list[Gap]:
         """Every gap longer than `shortest`, rank by rank, with its reason."""
-        found = []
-        for rank, program in enumerate(self.programs):
-            now = self.begin
-            for action in program:
-                start, end = self.extents[rank, action]
-                if start - now > shortest:
-                    found.append(self._gap(rank, now, start, action))
-                if is_send(action) and end - max(start, now) > shortest:
-                    sent = f"{action.stage}{action.kind[-1]}{action.microbatch}"
-                    reason = f"rank {rank} is held by its blocking send of what {sent} made"
-                    found.append(Gap(rank, max(start, now), end, reason))
-                now = max(now, end)
-            if self.finish - now > shortest:
-                found.append(Gap(rank, now, self.finish, f"rank {rank} has done all its work"))
+        free = self._free
+        idle = np.flatnonzero(self.rows.start - free > shortest)
+        sends = np.flatnonzero(self.rows.is_send)
+        held = sends[self.rows.end[sends] - np.maximum(self.rows.start, free)[sends] > shortest]
+        gaps = [*zip(idle.tolist(), self._waits(idle), strict=True)]
+        if len(held):
+            gaps = sorted([*gaps, *zip(held.tolist(), self._held(held), strict=True)], key=itemgetter(0))  # stable
+        found, last = [gap for _, gap in gaps], [row for row, _ in gaps]
+        for rank, (low, high) in reversed([*enumerate(pairwise(self.bounds))]):
+            done = plain(self.rows.end[low:high].max()) if high > low else self.begin
+            if self.finish - done > shortest:
+                gap = Gap(rank, done, self.finish, f"rank {rank} has done all its work")
+                found.insert(bisect_left(last, high), gap)
         return found
 
-    def _gap(self, rank: int, start: Any, end: Any, action: Action) -> Gap:
-        last = self.last_message(rank, action)
-        if last is None or last[1] <= start:
-            # Nothing was missing: on a real machine the time went into starting the action.
-            return Gap(rank, start, end, f"rank {rank} is getting ready for {action}", action)
-        (source, producer), arrival = last
-        reason = f"rank {rank} waits for {producer} from rank {source}"
-        if arrival > self.extents[source, producer][1]:
-            reason += " and its journey"
-        return Gap(rank, start, end, reason, action, producer, source)
+    @cached_property
+    def _free(self) -> np.ndarray:
+        """[rows] When the rank has done all before it."""
+        free = self.rows.end.copy()
+        for low, high in pairwise(self.bounds):
+            free[low:high][:1] = self.begin
+            free[low + 1 : high] = np.maximum.accumulate(self.rows.end[low:high])[:-1]
+        return free
+
+    def _waits(self, rows: np.ndarray) -> Iterator[Gap]:
+        """The gaps before these rows."""
+        makers, arrivals = self._last_messages_to(rows)
+        start = self._free[rows]
+        waits = (makers >= 0) & (arrivals > start)
+        travels = arrivals > self.rows.end[makers]
+        actions = iter(self._actions(makers[waits]))
+        columns = self.rows.rank[rows], start, self.rows.start[rows], waits, travels, self.rows.rank[makers]
+        for action, *column in zip(self._actions(rows), *(each.tolist() for each in columns), strict=True):
+            rank, low, high, waiting, travelling, source = column
+            if waiting:
+                producer = next(actions)
+                reason = f"rank {rank} waits for {producer} from rank {source}" + " and its journey" * travelling
+                yield Gap(rank, low, high, reason, action, producer, source)
+            else:  # nothing was missing: on a real machine the time went into starting the action
+                yield Gap(rank, low, high, f"rank {rank} is getting ready for {action}", action)
+
+    def _held(self, rows: np.ndarray) -> Iterator[Gap]:
+        """The gaps in which a rank is held by these blocking sends."""
+        columns = self.rows.rank[rows], np.maximum(self.rows.start, self._free)[rows], self.rows.end[rows]
+        for action, rank, low, high in zip(self._actions(rows), *(each.tolist() for each in columns), strict=True):
+            sent = f"{action.stage}{action.kind[-1]}{action.microbatch}"
+            yield Gap(rank, low, high, f"rank {rank} is held by its blocking send of what {sent} made")
+
+    def _actions(self, rows: np.ndarray) -> tuple[Action, ...]:
+        return actions_of(chosen(self.rows.codes, rows))
 
     def critical_path(self) -> list[Span]:
         """The chain of actions, each waiting for the one before, that ends last. Its gaps are messages on their way."""
-        if not self.extents:
+        if not len(self.rows.rank):
             return []
-        before = self._before()
-        step: Doer | None = max(self.extents, key=lambda doer: (self.extents[doer][1], -doer[0]))
-        chain: dict[Doer, None] = {}
-        while step is not None and step not in chain:  # a damaged timeline may run in circles
-            chain[step] = None
-            previous, last = before.get(step), self.last_message(*step)
-            free = self.extents[previous][1] if previous else self.begin
-            step = last[0] if last and (previous is None or last[1] > free) else previous
-        return [
-            Span(rank, COMM if is_send(action) else COMPUTE, action, *self.extents[rank, action])
-            for rank, action in reversed(chain)
-        ]
+        rows, before, (makers, arrivals) = self.rows, self._before, self._last_messages
+        row = int(np.flatnonzero(rows.end == rows.end.max())[0])  # of several, that of the first rank
+        chain: dict[int, None] = {}
+        while row >= 0 and row not in chain:  # a damaged timeline may run in circles
+            chain[row] = None
+            previous, maker = before.item(row), makers.item(row)
+            free = rows.end.item(previous) if previous >= 0 else self.begin
+            row = maker if maker >= 0 and (previous < 0 or arrivals.item(row) > free) else previous
+        path = np.array([*reversed(chain)])
+        streams = (COMM if send else COMPUTE for send in rows.is_send[path].tolist())
+        columns = rows.rank[path].tolist(), streams, self._actions(path)
+        return [*map(Span, *columns, rows.start[path].tolist(), rows.end[path].tolist())]
 
-    def _before(self) -> dict[Doer, Doer]:
-        """What each action follows on its own rank: the one before; but a send follows the action that it sends for."""
-        before: dict[Doer, Doer] = {}
-        for rank, program in enumerate(self.programs):
-            previous: Action | None = None  # of sends that start together, the last one to end: it holds the rank
-            made: Action | None = None
-            for action in program:
-                if follows := made if is_send(action) else previous:
-                    before[rank, action] = rank, follows
-                previous, made = action, made if is_send(action) else action
-        return before
+    @cached_property
+    def _before(self) -> np.ndarray:
+        """[rows] What each follows on its own rank: the one before; but a send follows the action that it sends for."""
+        rows, number = self.rows, np.arange(len(self.rows.rank))
+        made = np.maximum.accumulate(np.where(rows.is_send, -1, number))
+        begins = np.searchsorted(rows.rank, rows.rank)
+        before = np.where(rows.is_send, made, number - 1)
+        return np.where(before >= begins, before, -1)
+
+
+def _columns(spans: Sequence[Span]) -> Columns:
+    rank, _, actions, start, end = zip(*spans, strict=True) if spans else ((),) * 5
+    return Columns.of_spans(np.array(rank, dtype=int), pack(actions), np.array(start), np.array(end))

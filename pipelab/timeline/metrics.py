@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from operator import itemgetter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..amounts import plain
-from ..ir import Action
+from ..ir.codes import KIND_B, KIND_F, KIND_I, KIND_W, SENDS, unpack
 from .dependencies import Dependencies
 from .intervals import Intervals
-from .span import COMPUTE, is_send
 
 
 class Metrics:
@@ -24,9 +23,9 @@ class Metrics:
     """
 
     num_ranks: int
-    actions: tuple[Action, ...]
+    codes: np.ndarray
     rank: np.ndarray
-    stream: np.ndarray
+    computing: np.ndarray
     start: np.ndarray
     end: np.ndarray
     free_at: str
@@ -47,14 +46,34 @@ class Metrics:
         """From the first start to the last end, over all ranks."""
         return self.finish - self.begin
 
-    def _when(self, mask: np.ndarray) -> list[Intervals]:
-        """Per rank: when one of the masked spans runs."""
-        chosen = (mask & (self.rank == rank) for rank in range(self.num_ranks))
-        return [Intervals(self.start[mine], self.end[mine]) for mine in chosen]
+    @cached_property
+    def _spans_of(self) -> list[Any]:
+        """Per rank: its spans, as an index of the columns."""
+        if (self.rank[1:] < self.rank[:-1]).any():
+            return [np.flatnonzero(self.rank == rank) for rank in range(self.num_ranks)]
+        bounds = np.searchsorted(self.rank, np.arange(self.num_ranks + 1)).tolist()
+        return [slice(low, high) for low, high in pairwise(bounds)]
+
+    def _when(self, chosen: np.ndarray) -> list[Intervals]:
+        """Per rank: when one of the chosen spans runs."""
+        everything = chosen.all()
+        found = []
+        for mine in self._spans_of:
+            start, end = self.start[mine], self.end[mine]
+            found.append(Intervals(start, end) if everything else Intervals(start[chosen[mine]], end[chosen[mine]]))
+        return found
+
+    @cached_property
+    def _kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[spans] Does it do a forward, a backward (B, I or W), nothing but a send?"""
+        parts = unpack(self.codes)
+        kind, pair = parts.kind[~parts.second], parts.first[~parts.second]
+        send = kind >= SENDS
+        return kind == KIND_F, pair | ~send & (kind != KIND_F), send
 
     @cached_property
     def _busy(self) -> list[Intervals]:
-        return self._when(np.array([not is_send(action) for action in self.actions], dtype=bool))
+        return self._when(~self._kinds[2])
 
     @cached_property
     def busy(self) -> tuple[Any, ...]:
@@ -83,10 +102,9 @@ class Metrics:
     @cached_property
     def exposed_communication(self) -> tuple[Any, ...]:
         """Per rank: time in which it communicates (or is held by a blocking send) and computes nothing."""
-        computing = self.stream == COMPUTE
-        if computing.all():
+        if self.computing.all():
             return (0,) * self.num_ranks
-        streams = self._when(np.ones_like(computing)), self._when(computing)
+        streams = self._when(np.ones_like(self.computing)), self._when(self.computing)
         return tuple(both.total - compute.total for both, compute in zip(*streams, strict=True))
 
     @cached_property
@@ -95,12 +113,12 @@ class Metrics:
 
         Before it the rank warms up, and after it the rank drains. Where no forward follows a backward, it is empty.
         """
+        forward, backward, _ = self._kinds
         found = []
-        for rank in range(self.num_ranks):
-            mine = [(part.kind, i) for i in np.flatnonzero(self.rank == rank) for part in self.actions[i].computes]
-            begins = plain(min((self.start[i] for kind, i in mine if kind != "F"), default=self.finish))
-            ends = plain(max((self.end[i] for kind, i in mine if kind == "F"), default=begins))
-            found.append((begins, max(begins, ends)))
+        for mine in self._spans_of:
+            starts, ends = self.start[mine][backward[mine]], self.end[mine][forward[mine]]
+            begins = plain(starts.min()) if len(starts) else self.finish
+            found.append((begins, max(begins, plain(ends.max())) if len(ends) else begins))
         return tuple(found)
 
     @cached_property
@@ -116,20 +134,22 @@ class Metrics:
 
     @cached_property
     def _activations(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-        trains = any(part.kind != "F" for action in self.actions for part in action.computes)
-        freeing = ("B", self.free_at) if trains else ("F",)
+        rows = self.dependencies.rows
+        kind, row = rows.parts.kind, rows.row
+        makes = np.bincount(row[kind == KIND_F], minlength=len(rows.rank))
+        trains = ((kind > KIND_F) & (kind < SENDS)).any()
+        freeing = (kind == KIND_B) | (kind == (KIND_W if self.free_at == "W" else KIND_I)) if trains else kind == KIND_F
+        frees = np.bincount(row[freeing], minlength=len(rows.rank))
+        # In each program's order. At the same time, what an action frees goes before what the next one makes.
+        times, changes = np.stack([rows.start, rows.end], 1).ravel(), np.stack([makes, -frees], 1).ravel()
         steps = []
-        for rank, program in enumerate(self.dependencies.programs):
-            changes: list[tuple[Any, int]] = []
-            for action in program:
-                start, end = self.dependencies.extents[rank, action]
-                kinds = [part.kind for part in action.computes]
-                changes += [(start, 1)] * kinds.count("F")
-                changes += [(end, -1) for kind in kinds if kind in freeing]
-            # A stable sort: at the same time, what an action frees goes before what the next one makes.
-            changes.sort(key=itemgetter(0))
-            counts = np.cumsum([change for _, change in changes], dtype=int)
-            steps.append((np.array([time for time, _ in changes]), counts))
+        for low, high in pairwise(self.dependencies.bounds):
+            change = changes[2 * low : 2 * high]
+            time, change = times[2 * low : 2 * high][change != 0], change[change != 0]
+            if (time[1:] < time[:-1]).any():
+                order = np.argsort(time, kind="stable")
+                time, change = time[order], change[order]
+            steps.append((time, np.cumsum(change, dtype=int)))
         return tuple(steps)
 
     def activations_over_time(self, rank: int) -> tuple[np.ndarray, np.ndarray]:

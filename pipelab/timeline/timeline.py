@@ -11,6 +11,8 @@ import numpy as np
 
 from ..amounts import at_least, counted
 from ..ir import Action
+from ..ir.codes import actions_of, pack
+from .columns import Columns
 from .dependencies import Dependencies, Gap
 from .metrics import Metrics
 from .span import COMM, COMPUTE, Span
@@ -30,6 +32,7 @@ class Timeline(Metrics):
     name : str
     num_ranks : int
     actions : tuple of Action, [spans]
+        Given as an array of codes (see ir/codes.py; of a pair two), they are made when somebody asks for them.
     rank : int array, [spans]
     stream : text array, [spans]
         COMPUTE or COMM, which are "compute" and "comm".
@@ -70,6 +73,8 @@ class Timeline(Metrics):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "unit", unit_named(self.unit))
+        if isinstance(self.actions, np.ndarray):
+            self.__dict__["codes"] = self.__dict__.pop("actions")
         known = (self.stream == COMPUTE) | (self.stream == COMM)
         if not np.all(known):
             raise ValueError(f"a span's stream is {COMPUTE!r} or {COMM!r}; got {self.stream[~known][0]!r}")
@@ -91,6 +96,26 @@ class Timeline(Metrics):
             **attributes,
         )
 
+    def __getattr__(self, name: str) -> Any:
+        if name != "actions" or "codes" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return self.__dict__.setdefault("actions", actions_of(self.codes))
+
+    @cached_property
+    def codes(self) -> np.ndarray:  # type: ignore[override]
+        """The actions as codes (see ir/codes.py); an overlapped pair has two."""
+        return pack(self.actions)
+
+    @cached_property
+    def computing(self) -> np.ndarray:  # type: ignore[override]
+        """[spans] Is it on the compute stream?"""
+        return np.asarray(self.stream == COMPUTE)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Every action once, rank after rank, as columns of numbers: what figures and pictures are made of."""
+        return Columns.of_spans(self.rank, self.codes, self.start, self.end)
+
     @property
     def attributes(self) -> dict[str, Any]:
         """All but the spans: what `from_spans` takes besides them."""
@@ -103,7 +128,7 @@ class Timeline(Metrics):
         return tuple(map(Span, *columns))
 
     def __len__(self) -> int:
-        return len(self.actions)
+        return len(self.rank)
 
     def __repr__(self) -> str:
         what = f"{self.name}, {self.source}: {counted(self.num_ranks, 'rank')}, {counted(len(self), 'span')}"
@@ -144,7 +169,7 @@ class Timeline(Metrics):
     @cached_property
     def dependencies(self) -> Dependencies:  # type: ignore[override]
         """What each action needed, and what of it came last."""
-        return Dependencies(self.spans, self.num_ranks, journeys=self.journeys)
+        return Dependencies(self.columns, self.num_ranks, journeys=self.journeys)
 
     def gaps(self, *, shortest: float = 0) -> list[Gap]:
         """Every idle gap longer than `shortest`, rank by rank, each with its reason."""
