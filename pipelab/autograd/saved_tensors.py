@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -40,6 +41,37 @@ class Kept:
 
     def __del__(self) -> None:
         self.free()
+
+
+class Boxes:
+    """Those of one forward, and which of them its backward has read, but not for a junction that needs them again.
+
+    counter : ActivationBytes, optional
+        Counts what they hold.
+    """
+
+    def __init__(self, counter: ActivationBytes | None) -> None:
+        self.counter = counter
+        self.read: list[Kept] = []
+        self.noting = self.at_junction = False
+
+    def put(self, tensor: torch.Tensor) -> Kept:
+        return Kept(tensor, self.counter)
+
+    def get(self, kept: Kept) -> torch.Tensor:
+        if self.noting and not self.at_junction:
+            self.read.append(kept)
+        return kept.get()
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Context of a backward, after which those are emptied that no junction needs again."""
+        self.noting = True
+        yield
+        self.noting = False
+        for kept in self.read:
+            kept.free()
+        self.read.clear()
 
 
 class ActivationBytes:
