@@ -39,6 +39,11 @@ def code(kind: str, stage: int, microbatch: int) -> int:
     return MARK | _NUMBER[kind] << _KIND | stage << _STAGE | microbatch
 
 
+def coded(kind: np.ndarray, stage: np.ndarray, microbatch: np.ndarray) -> np.ndarray:
+    """The same for columns; kinds are entries of KINDS."""
+    return MARK | kind.astype(np.int64) << _KIND | stage.astype(np.int64) << _STAGE | microbatch
+
+
 def microbatch_of(code: int) -> int:
     """The micro-batch that a code names."""
     return code & MICROBATCHES - 1

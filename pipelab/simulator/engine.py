@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 
 from ..ir import Schedule, require_schedule, require_valid
 from ..ir.check import flow_of
-from ..ir.codes import KIND_F, KINDS, SENDS, Parts
+from ..ir.codes import KINDS, SENDS, Parts
 from ..ir.flow import Flow, walk
-from ..ir.messages import sent
-from ..timeline import COMM, COMPUTE, Span, Timeline
+from ..timeline import COMPUTE, Timeline
+from .communication import boundary, with_communication
 from .costs import Costs, require_costs
 
 
@@ -62,9 +61,7 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     columns: Any = flow.codes, flow.rank[ends], streams, _starts(flow, needs, times, *waits)[ends], times[ends]
     attributes: dict[str, Any] = {"unit": costs.unit, "free_at": costs.free_at, "journeys": journeys}
     timeline = Timeline(schedule.name, schedule.num_ranks, *columns, **attributes)
-    if costs.blocking_sends and journeys or costs.communicates:
-        return Timeline.from_spans(_spans(timeline, schedule, costs), **timeline.attributes)
-    return timeline
+    return with_communication(timeline, flow, costs) if costs.blocking_sends or costs.communicates else timeline
 
 
 def _starts(flow: Flow, needs: np.ndarray, end: np.ndarray, *waits: list) -> np.ndarray:
@@ -101,28 +98,9 @@ def _waits(flow: Flow, journeys: tuple[Any, ...], blocking: bool) -> tuple[list,
     waiting = np.flatnonzero(flow.needs >= 0)
     delays: list = [0] * len(flow.codes)
     holds: list = [0] * len(flow.codes)
-    boundary = np.where(flow.parts.kind == KIND_F, flow.parts.stage - 1, flow.parts.stage)[waiting]
-    for row, maker, between in zip(waiting.tolist(), flow.needs[waiting].tolist(), boundary.tolist(), strict=True):
+    crossed = boundary(flow.parts)[waiting].tolist()
+    for row, maker, between in zip(waiting.tolist(), flow.needs[waiting].tolist(), crossed, strict=True):
         delays[row] = journeys[between]
         if blocking:
             holds[maker] = max(holds[maker], journeys[between])
     return delays, holds
-
-
-def _spans(timeline: Timeline, schedule: Schedule, costs: Costs) -> Iterator[Span]:
-    """Communication inside actions, and blocking sends, get spans of their own on the communication stream."""
-    for rank, _, action, start, end in timeline.spans:
-        computation, communication = map(sum, zip(*(costs.split(*part[:2]) for part in action.computes), strict=True))
-        if not communication:
-            yield Span(rank, COMPUTE, action, start, end)
-        elif action.parts:  # both streams work from its start, the busier one to its end
-            communicates_longer = communication > computation
-            yield Span(rank, COMPUTE, action, start, min(end, start + computation) if communicates_longer else end)
-            yield Span(rank, COMM, action, start, end if communicates_longer else min(end, start + communication))
-        else:
-            yield Span(rank, COMPUTE, action, start, start + computation)
-            yield Span(rank, COMM, action, start + computation, end)
-        for part in action.computes if costs.blocking_sends and timeline.journeys else ():
-            if message := sent(part, schedule):
-                journey = timeline.journeys[message.boundary]
-                yield Span(rank, COMM, message.send, end, end + journey)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,10 +25,8 @@ class Columns(NamedTuple):
         """From spans, in any order: `codes` are those of their actions, all else is one entry per span."""
         if not _each_once(codes):
             codes, rank, start, end = _joined(codes, rank, start, end)
-        if not _in_order(rank, start, end):
-            order = np.arange(len(rank))
-            for column in (end, start, rank):  # the last one counts most
-                order = order[np.argsort(column[order], kind="stable")]
+        order = in_order(rank, start, end)
+        if (order[1:] < order[:-1]).any():
             codes, rank, start, end = chosen(codes, order), rank[order], start[order], end[order]
         parts = unpack(codes)
         return cls(codes, parts, np.cumsum(~parts.second) - 1, np.flatnonzero(~parts.second), rank, start, end)
@@ -57,12 +55,16 @@ def chosen(codes: np.ndarray, actions: np.ndarray) -> np.ndarray:
     return codes[np.repeat(first[actions], length) + np.arange(len(before)) - before]
 
 
-def _in_order(rank: np.ndarray, start: np.ndarray, end: np.ndarray) -> bool:
-    """By rank, those of one rank by start, and those that start together by end?"""
+def in_order(rank: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The order by rank, on each rank by start, and of those that start together by end; else they stay as they are."""
     later = np.ones(len(rank[1:]), dtype=bool)
     for column in (end, start, rank):
         later = (column[1:] > column[:-1]) | (column[1:] == column[:-1]) & later
-    return bool(later.all())
+    order = np.arange(len(rank))
+    if not later.all():
+        for column in (end, start, rank):  # the last one counts most
+            order = order[np.argsort(column[order], kind="stable")]
+    return order
 
 
 def _each_once(codes: np.ndarray) -> bool:
@@ -79,10 +81,12 @@ def _each_once(codes: np.ndarray) -> bool:
 def _joined(codes: np.ndarray, rank: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:
     """Spans of one action on one rank made one, in the order in which actions are met."""
     first = starts(codes)
-    found: dict[tuple, list[Any]] = {}
-    names = [tuple(each.tolist()) for each in np.split(codes, first[1:])]
-    for span, (name, on, low, high) in enumerate(zip(names, rank.tolist(), start.tolist(), end.tolist(), strict=True)):
-        known = found.setdefault((on, name), [span, low, high])
-        known[1:] = min(known[1], low), max(known[2], high)
-    spans, lows, highs = zip(*found.values(), strict=True)
-    return chosen(codes, np.array(spans)), rank[[*spans]], np.array(lows), np.array(highs)
+    pair = np.diff(np.append(first, len(codes))) > 1
+    key = rank, codes[first], np.where(pair, np.append(codes, 0)[first + 1], 0)
+    alike = np.lexsort(key)  # stable: the first span of each stays the first
+    new = np.append(True, np.any([column[alike][1:] != column[alike][:-1] for column in key], axis=0))
+    groups = np.flatnonzero(new)
+    low, high = np.minimum.reduceat(start[alike], groups), np.maximum.reduceat(end[alike], groups)
+    span = alike[groups]
+    met = np.argsort(span)
+    return chosen(codes, span[met]), rank[span[met]], low[met], high[met]
