@@ -13,7 +13,7 @@ from ..amounts import counted
 from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, COMPUTES, MESSAGES, Action
 from .codes import KIND_B, KIND_F, KIND_I, KIND_W, KINDS, MICROBATCHES, SENDS, STAGES, unpack
 from .flow import Flow, walk
-from .messages import check_messages
+from .messages import all_fit, check_messages
 from .schedule import Schedule, require_schedule
 
 
@@ -104,7 +104,7 @@ def check(schedule: Schedule) -> tuple[Problem, ...]:
     flow = Flow.of(schedule)
     problems = [*_count(schedule, flow), *_order(flow)]
     problems += _deadlock(flow, {(p.rank, p.action) for p in problems})
-    if has_messages(schedule):
+    if has_messages(schedule) and (problems or not all_fit(schedule, flow)):
         problems += [Problem("message", *found) for found in check_messages(schedule)]
     return tuple(problems)
 

@@ -52,10 +52,10 @@ def microbatch_of(code: int) -> int:
 def as_codes(numbers: Iterable[int]) -> np.ndarray:
     """An array of codes; ValueError if one of the numbers is none."""
     try:
-        codes = np.fromiter(numbers, dtype=np.int64)
+        codes = numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, dtype=np.int64)
     except (TypeError, ValueError, OverflowError):
         codes = np.zeros(1, dtype=np.int64)
-    if (codes >> _SECOND + 1 != 1).any():
+    if codes.dtype != np.int64 or (codes >> _SECOND + 1 != 1).any():
         raise ValueError("programs hold Actions (Action.parse reads one from text); got int")
     return codes
 

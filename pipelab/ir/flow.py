@@ -8,8 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD, Action
-from .codes import KIND_B, KIND_F, KIND_I, KIND_W, SECOND, SENDS, Parts, actions_of, unpack
+from .action import (
+    BACKWARD,
+    BACKWARD_INPUT,
+    BACKWARD_WEIGHT,
+    FORWARD,
+    RECV_B,
+    RECV_F,
+    SEND_B,
+    SEND_F,
+    Action,
+)
+from .codes import KIND_B, KIND_F, KIND_I, KIND_W, KINDS, SECOND, SENDS, Parts, actions_of, coded, unpack
 from .schedule import Schedule
 
 Key = tuple[str, int, int]  # kind, stage, micro-batch
@@ -91,6 +101,24 @@ class Flow(NamedTuple):
             bounds = [0, *np.cumsum(np.bincount(rank, minlength=schedule.num_ranks)).tolist()]
         places = Places(parts, schedule.num_stages, schedule.num_microbatches)
         return cls(codes, parts, rank, bounds, places, places.own(parts), places.across(parts))
+
+    def messages(self) -> tuple[np.ndarray, np.ndarray]:
+        """[messages] The row that needs each message, and the row that makes what it carries."""
+        needer = np.flatnonzero((self.across >= 0) & (self.rank[self.across] != self.rank))
+        return needer, self.across[needer]
+
+    def receives(self, needer: np.ndarray) -> np.ndarray:
+        """The codes of the receives of what these rows need."""
+        return self._codes(needer, RECV_F, RECV_B)
+
+    def sends(self, maker: np.ndarray) -> np.ndarray:
+        """The codes of the sends of what these rows make."""
+        return self._codes(maker, SEND_F, SEND_B)
+
+    def _codes(self, rows: np.ndarray, forward: str, backward: str) -> np.ndarray:
+        kind, stage, microbatch = (column[rows] for column in self.parts[:3])
+        kind = np.where(kind == KIND_F, KINDS.index(forward), KINDS.index(backward))
+        return coded(kind, stage, microbatch)
 
     def parts_at(self, rows: np.ndarray) -> tuple[Action, ...]:
         """The plain actions of these rows."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import replace
+import numpy as np
 
-from .action import Action
 from .check import require_valid
-from .messages import Message, channels, received, sent
+from .flow import Flow
 from .schedule import Schedule
 
 
@@ -50,20 +48,20 @@ def lower(schedule: Schedule) -> Schedule:
     rank 1  1RECV_F0      1F0      1B0 1SEND_B0
     """
     require_valid(schedule)
-    on_their_way = {channel: deque(messages) for channel, messages in channels(schedule).items()}
-    programs: list[list[Action]] = []
-    for program in schedule.programs:
-        ordered: list[Action] = []
-        known: set[Message] = set()  # received so far
-        for action in program:
-            for part in action.computes:
-                if needed := received(part, schedule):
-                    while needed not in known:
-                        earlier = on_their_way[needed.source, needed.target].popleft()
-                        known.add(earlier)
-                        ordered.append(earlier.receive)
-            if action.computes:
-                ordered.append(action)
-                ordered += [message.send for part in action.computes if (message := sent(part, schedule))]
-        programs.append(ordered)
-    return replace(schedule, programs=tuple(map(tuple, programs)))
+    flow = Flow.of(schedule)
+    needer, maker = flow.messages()
+    channel = flow.rank[maker] * schedule.num_ranks + flow.rank[needer]
+    as_sent = np.lexsort((maker, channel))
+    needer, maker, channel = needer[as_sent], maker[as_sent], channel[as_sent]
+    # A message is received before whatever needs it, or needs one that is sent after it on the same channel.
+    apart = channel.astype(np.int64) * len(flow.codes)
+    received = np.minimum.accumulate((needer + apart)[::-1])[::-1] - apart
+    rows = np.arange(len(flow.codes))
+    action = rows - flow.parts.second  # the first row of a pair stands for both
+    part = np.concatenate([received, rows, maker])
+    place = np.repeat([0, 1, 2], [len(received), len(rows), len(maker)])  # receives, computation, sends
+    codes = np.concatenate([flow.receives(needer), flow.codes, flow.sends(maker)])
+    order = np.lexsort((part, place, action[part]))
+    length = np.bincount(flow.rank[part], minlength=schedule.num_ranks)
+    programs = np.split(codes[order], np.cumsum(length)[:-1])
+    return Schedule(schedule.name, schedule.placement, schedule.num_microbatches, programs, schedule.training)

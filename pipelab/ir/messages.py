@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from .action import BACKWARD, BACKWARD_INPUT, FORWARD, MESSAGES, RECV_B, RECV_F, SEND_B, SEND_F, Action
+from .codes import KINDS, SENDS, unpack
+from .flow import Flow, walk
 from .schedule import Schedule
 
 Found = tuple[int, Action, str]  # rank, action, what is wrong with it in one sentence
@@ -83,6 +87,37 @@ def check_messages(schedule: Schedule) -> Iterator[Found]:
     yield from _misordered(schedule)
     if not miscounted:
         yield from _run(schedule, wanted)
+
+
+def all_fit(schedule: Schedule, flow: Flow) -> bool:
+    """Is each message of a schedule in which nothing else is wrong there once, in its place, and none too many?
+
+    The same rules, for all messages at once.
+    """
+    codes, bounds = schedule.coded
+    kind, stage, microbatch, _ = unpack(codes)
+    needer, maker = flow.messages()
+    rows = np.flatnonzero(kind >= SENDS)
+    if len(rows) != 2 * len(needer):
+        return False
+    place = np.full((len(KINDS), schedule.num_stages, schedule.num_microbatches), -1)
+    place[kind[rows], stage[rows], microbatch[rows]] = rows
+    received, sent = (place[unpack(which)[:3]] for which in (flow.receives(needer), flow.sends(maker)))
+    if min(received.min(initial=0), sent.min(initial=0)) < 0:
+        return False
+    rank, computed = schedule.coded.rank, np.flatnonzero(kind < SENDS)
+    at_home = (rank[received] == flow.rank[needer]) & (rank[sent] == flow.rank[maker])
+    in_time = (received < computed[needer - flow.parts.second[needer]]) & (sent > computed[flow.parts.last[maker]])
+    channel = flow.rank[maker] * schedule.num_ranks + flow.rank[needer]
+    as_sent = np.lexsort((sent, channel))
+    queue, channel = received[as_sent], channel[as_sent]
+    crossed = (queue[1:] < queue[:-1]) & (channel[1:] == channel[:-1])
+    needs = np.full(len(codes), -1)
+    needs[received] = sent
+    return (
+        bool(at_home.all() and in_time.all() and not crossed.any())
+        and not walk(bounds, needs.tolist(), [0] * len(codes)).stuck
+    )
 
 
 def _miscounted(schedule: Schedule, wanted: dict[tuple[int, Action], Message]) -> Iterator[Found]:

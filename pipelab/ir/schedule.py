@@ -131,6 +131,8 @@ class Schedule:
 
 def _program(given: Iterable[Any]) -> Program | np.ndarray:
     """One rank's program as it is kept: Actions, or the array of the codes that were given instead."""
+    if isinstance(given, np.ndarray):
+        return as_codes(given)
     actions = iter(given)
     first = tuple(islice(actions, 1))
     if [*map(type, first)] == [int]:
