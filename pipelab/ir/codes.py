@@ -60,7 +60,7 @@ def as_codes(numbers: Iterable[int]) -> np.ndarray:
     return codes
 
 
-class Parts(NamedTuple):
+class PlainActions(NamedTuple):
     """Codes taken apart: one row per plain action, an overlapped pair's two one after the other."""
 
     kind: np.ndarray  # entries of KINDS
@@ -79,7 +79,7 @@ class Parts(NamedTuple):
         return np.arange(len(self.second)) + self.first
 
 
-def unpack(codes: np.ndarray) -> Parts:
+def unpack(codes: np.ndarray) -> PlainActions:
     """What the codes say.
 
     >>> unpack(pack([Action("F", 2, 3)])).stage
@@ -87,7 +87,7 @@ def unpack(codes: np.ndarray) -> Parts:
     """
     stage = (codes >> _STAGE & STAGES - 1).astype(np.int32)
     microbatch = (codes & MICROBATCHES - 1).astype(np.int32)
-    return Parts((codes >> _KIND & 15).astype(np.int8), stage, microbatch, (codes & SECOND) > 0)
+    return PlainActions((codes >> _KIND & 15).astype(np.int8), stage, microbatch, (codes & SECOND) > 0)
 
 
 def pack(actions: Sequence[Action]) -> np.ndarray:

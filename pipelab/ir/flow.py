@@ -19,7 +19,7 @@ from .action import (
     SEND_F,
     Action,
 )
-from .codes import KIND_B, KIND_F, KIND_I, KIND_W, KINDS, SECOND, SENDS, Parts, actions_of, coded, unpack
+from .codes import KIND_B, KIND_F, KIND_I, KIND_W, KINDS, SECOND, SENDS, PlainActions, actions_of, coded, unpack
 from .schedule import Schedule
 
 Key = tuple[str, int, int]  # kind, stage, micro-batch
@@ -48,23 +48,23 @@ class Places:
     `row` is [F B I W, stages, micro-batches]; -1: nowhere.
     """
 
-    def __init__(self, parts: Parts, num_stages: int, num_microbatches: int) -> None:
+    def __init__(self, parts: PlainActions, num_stages: int, num_microbatches: int) -> None:
         row = np.full(4 * num_stages * num_microbatches, -1, dtype=np.int32)
         index = np.ravel_multi_index(parts[:3], (4, num_stages, num_microbatches))
         row[index[::-1]] = np.arange(len(index) - 1, -1, -1)  # the last one that is written stays: the first row
         self.row = row.reshape(4, num_stages, num_microbatches)
 
-    def count(self, parts: Parts) -> np.ndarray:
+    def count(self, parts: PlainActions) -> np.ndarray:
         """[F B I W, stages, micro-batches] How often each is done."""
         index = np.ravel_multi_index(parts[:3], self.row.shape)
         return np.bincount(index, minlength=self.row.size).reshape(self.row.shape)
 
-    def own(self, parts: Parts) -> np.ndarray:
+    def own(self, parts: PlainActions) -> np.ndarray:
         """[parts] What each needs of its own stage: a backward its forward, W its I; -1: nothing, or it is nowhere."""
         kind = np.array([KIND_F, KIND_F, KIND_F, KIND_I])[parts.kind]
         return np.where(parts.kind == KIND_F, -1, self.row[kind, parts.stage, parts.microbatch])
 
-    def across(self, parts: Parts) -> np.ndarray:
+    def across(self, parts: PlainActions) -> np.ndarray:
         """[parts] What each needs of another stage: F the previous one's, B and I the next one's B or I."""
         gradient = np.where(self.row[KIND_B] >= 0, self.row[KIND_B], self.row[KIND_I])
         nothing = np.full_like(gradient[:1], -1)
@@ -83,7 +83,7 @@ class Flow(NamedTuple):
     """
 
     codes: np.ndarray
-    parts: Parts
+    parts: PlainActions
     rank: np.ndarray
     bounds: list[int]  # rank r has the rows from bounds[r] to bounds[r + 1]
     places: Places
@@ -97,7 +97,7 @@ class Flow(NamedTuple):
         parts = unpack(codes)
         if (parts.kind >= SENDS).any():
             kept = parts.kind < SENDS
-            codes, rank, parts = codes[kept], rank[kept], Parts(*(column[kept] for column in parts))
+            codes, rank, parts = codes[kept], rank[kept], PlainActions(*(column[kept] for column in parts))
             bounds = [0, *np.cumsum(np.bincount(rank, minlength=schedule.num_ranks)).tolist()]
         places = Places(parts, schedule.num_stages, schedule.num_microbatches)
         return cls(codes, parts, rank, bounds, places, places.own(parts), places.across(parts))

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.codes import KIND_F, KINDS, SENDS, Parts, coded
+from ..ir.codes import KIND_F, KINDS, SENDS, PlainActions, coded
 from ..ir.flow import Flow
 from ..timeline import COMM, COMPUTE, Timeline
 from ..timeline.columns import chosen, in_order
 from .costs import Costs
 
 
-def boundary(parts: Parts) -> np.ndarray:
+def boundary(parts: PlainActions) -> np.ndarray:
     """[parts] Between which stages the message travels that each needs: this one and the next."""
     return np.where(parts.kind == KIND_F, parts.stage - 1, parts.stage)
 
@@ -41,7 +41,7 @@ def with_communication(timeline: Timeline, flow: Flow, costs: Costs) -> Timeline
     return _sorted(timeline, spans)
 
 
-def _split(parts: Parts, costs: Costs) -> tuple[np.ndarray, np.ndarray]:
+def _split(parts: PlainActions, costs: Costs) -> tuple[np.ndarray, np.ndarray]:
     """[actions] Computation and communication, of a pair those of both together."""
     stages = 1 + int(parts.stage.max(initial=0))
     table = [costs.split(kind, stage) for kind in KINDS[:SENDS] for stage in range(stages)]
@@ -61,7 +61,7 @@ def _sends(timeline: Timeline, flow: Flow, end: np.ndarray) -> tuple:
     by_maker = np.argsort(maker)
     maker, journeys = maker[by_maker], journeys[by_maker]
     action = (np.cumsum(~flow.parts.second) - 1)[maker]
-    made = Parts(*(column[maker] for column in flow.parts))
+    made = PlainActions(*(column[maker] for column in flow.parts))
     kind = np.where(made.kind == KIND_F, KINDS.index("SEND_F"), KINDS.index("SEND_B"))
     codes = coded(kind, made.stage, made.microbatch)
     return action, 2, codes, timeline.rank[action], COMM, end[action], end[action] + journeys

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir import Schedule, require_schedule, require_valid
 from ..ir.check import flow_of
-from ..ir.codes import KINDS, SENDS, Parts
+from ..ir.codes import KINDS, SENDS, PlainActions
 from ..ir.flow import Flow, walk
 from ..timeline import COMPUTE, Timeline
 from .communication import boundary, with_communication
@@ -72,7 +72,7 @@ def _starts(flow: Flow, needs: np.ndarray, end: np.ndarray, *waits: list) -> np.
     return np.where(needs >= 0, np.maximum(free, end[needs] + delays), free)
 
 
-def _durations(parts: Parts, costs: Costs, num_stages: int) -> list[Any]:
+def _durations(parts: PlainActions, costs: Costs, num_stages: int) -> list[Any]:
     """One per row; of a pair, all in its second. Looked up, not computed in numpy, so that fractions stay fractions."""
     plain = KINDS[:SENDS]
     table = [costs.duration(kind, s) for kind in plain for s in range(num_stages)]

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..ir.codes import SENDS, Parts, unpack
+from ..ir.codes import SENDS, PlainActions, unpack
 
 
 class Columns(NamedTuple):
     """Actions, rank after rank, on each by their start. An action that has several spans is one row."""
 
     codes: np.ndarray  # [parts]
-    parts: Parts  # what they say; an overlapped pair has two
+    parts: PlainActions  # what they say; an overlapped pair has two
     row: np.ndarray  # [parts] the row that each belongs to
     first: np.ndarray  # [rows] its first part
     rank: np.ndarray  # [rows]

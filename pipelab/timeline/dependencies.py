@@ -13,7 +13,7 @@ import numpy as np
 
 from ..amounts import at_least, plain
 from ..ir import Action
-from ..ir.codes import KIND_F, SENDS, Parts, actions_of, pack
+from ..ir.codes import KIND_F, SENDS, PlainActions, actions_of, pack
 from ..ir.flow import Key, Places, alternatives
 from .columns import Columns, chosen
 from .span import COMM, COMPUTE, Span
@@ -146,10 +146,10 @@ class Dependencies:
         return plain(self.rows.end.max()) if len(self.rows.start) else 0
 
     @cached_property
-    def _places(self) -> tuple[Places, Parts, np.ndarray, np.ndarray]:
+    def _places(self) -> tuple[Places, PlainActions, np.ndarray, np.ndarray]:
         """What is done where; all computing parts, with their rows; and of each row, the first of its parts."""
         rows, computes = self.rows, self.rows.parts.kind < SENDS
-        parts, row = Parts(*(column[computes] for column in rows.parts)), rows.row[computes]
+        parts, row = PlainActions(*(column[computes] for column in rows.parts)), rows.row[computes]
         if self.num_stages * int(parts.microbatch.max(initial=0)) > 4 * len(row):  # numbers out of all proportion
             parts = parts._replace(microbatch=np.unique(parts.microbatch, return_inverse=True)[1])
         places = Places(parts, self.num_stages, 1 + int(parts.microbatch.max(initial=0)))
@@ -167,7 +167,7 @@ class Dependencies:
         makers, arrivals = np.full(len(chosen), -1), rows.end[chosen].astype(np.result_type(rows.end, journeys))
         for half in (0, 1):  # of a pair
             has = np.flatnonzero(first[chosen + 1] - first[chosen] > half)
-            parts = Parts(*(column[first[chosen[has]] + half] for column in every))
+            parts = PlainActions(*(column[first[chosen[has]] + half] for column in every))
             boundary = np.where(parts.kind == KIND_F, parts.stage - 1, parts.stage)
             for needs, crosses in ((places.own(parts), 0), (places.across(parts), 1)):
                 sent = np.flatnonzero((needs >= 0) & (rows.rank[row[needs]] != rows.rank[chosen[has]]))
