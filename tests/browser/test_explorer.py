@@ -80,7 +80,7 @@ def point(explorer: Notebook, rank: float, share: float) -> None:
 def wait_shown(explorer: Notebook, text: str) -> None:
     """Wait until hovering shows this, and nothing else."""
     shown = """[...document.querySelectorAll('.pipelab-hover text')]
-        .filter(e => getComputedStyle(e).visibility === 'visible').map(e => e.textContent)"""
+        .filter(e => e.getClientRects().length).map(e => e.textContent)"""
     explorer.wait(f"text => JSON.stringify({shown}) === JSON.stringify([text])", 20, f"() => {shown}", text)
 
 

@@ -1,6 +1,6 @@
 """Hover: what an action needed and unblocked, and why a rank is idle, where the reader points.
 
-A transparent layer over a timeline's picture. It needs no script: the browser shows a group's content while the mouse
+A transparent layer over a timeline's picture. It needs no script: the browser shows what is in a group while the mouse
 is over its box. The picture below stays as quick as it is, for the layer comes only once the sliders rest.
 """
 
@@ -16,8 +16,9 @@ from ..backends.svg import Geometry, rectangle
 from ..figures import number
 
 NEEDED, UNBLOCKED = "#0B5FA5", "#B3261E"
+# A hidden group would be laid out all the same: what is in it must be hidden.
 _STYLE = (
-    "<style>.pipelab-hover g>g{visibility:hidden}.pipelab-hover g:hover>g{visibility:visible}"
+    "<style>.pipelab-hover g:not(:hover)>rect~*{display:none}"
     ".pipelab-hover rect{pointer-events:all;fill:transparent}"
     ".pipelab-hover g:hover>rect{stroke:var(--jp-content-font-color1,currentColor);stroke-width:2}"
     f".pipelab-hover .n{{stroke:{NEEDED};stroke-width:3;fill:none}}"
@@ -48,8 +49,8 @@ def hover_svg(timeline: Timeline, until: float | None = None) -> str:
         )
         x, y, width, height = box(rank, start, end)
         return (
-            f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/><g>{outlines}'
-            f"{geometry.footnote(escape(text))}</g></g>"
+            f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>{outlines}'
+            f"{geometry.footnote(escape(text))}</g>"
         )
 
     groups = []

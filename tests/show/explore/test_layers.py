@@ -46,9 +46,9 @@ def test_boxes_of_the_layer_lie_on_those_of_the_picture():
 def test_marks_are_where_the_needs_are():
     timeline = simulate(gpipe(2, 1))
     root = ElementTree.fromstring(hover_svg(timeline))
-    groups = {g[1][-1].text: g for g in root if g.tag.endswith("g")}
+    groups = {g[-1].text: g for g in root if g.tag.endswith("g")}
     last = groups["0B0 on rank 0, from 4 to 6 · needed 0F0, 1B0 (rank 1)"]
-    corners = re.findall(r"M([\d.]+) ([\d.]+)", last[1][0].get("d"))
+    corners = re.findall(r"M([\d.]+) ([\d.]+)", last[1].get("d"))
     rects = {text: (g[0].get("x"), g[0].get("y")) for text, g in groups.items()}
     needed = [place for text, place in rects.items() if text.startswith(("0F0 on", "1B0 on"))]
     assert sorted(corners) == sorted(needed)
