@@ -8,8 +8,8 @@ from itertools import groupby
 import numpy as np
 
 from ...amounts import at_least, counted
-from ...ir.action import COMPUTES
-from ...timeline import COMM, Timeline
+from ...ir.codes import KINDS
+from ...timeline import Timeline
 from ..figures import number, origin
 from ..palette import LABEL, STYLES, tinted
 from ..scene.timeline_scene import Tints, parts_of
@@ -62,10 +62,10 @@ def _blocks(timeline: Timeline, scale: float) -> Iterator[tuple[int, list[str], 
     first, last = (
         np.rint((times - timeline.begin).astype(float) * scale).astype(int) for times in (timeline.start, timeline.end)
     )
-    every, shown = parts_of(timeline), (last > first) & (timeline.stream != COMM)
+    every, shown = parts_of(timeline), (last > first) & timeline.computing
     parts, tints = every.where(shown[every.span]), Tints(timeline.rank[every.span], every)
     rank, shade = timeline.rank[parts.span], tints.shade(timeline.rank[parts.span], parts)
-    kinds = [COMPUTES[kind] for kind in parts.kind]
+    kinds = [KINDS[kind] for kind in parts.kind]
     names = [*map("{}{}".format, kinds, parts.microbatch)]
     for part in np.flatnonzero(~parts.first).tolist():  # an action, or the latter half of a pair
         ground, span = tinted(STYLES[kinds[part]].colour, tints.shades[shade[part]]), parts.span[part]

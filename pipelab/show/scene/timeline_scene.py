@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...ir.action import COMPUTES
+from ...ir.codes import KINDS, SENDS, unpack
 from ...timeline import COMM, Timeline
 from ..palette import CHUNK_TINT, STYLES
 from .chart import BAR, Chart, in_styles
@@ -23,8 +23,8 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
 
     until: where the time axis ends;  scale: units of length in a unit of time;  row: a row's height, in units
     """
-    every, communicating = parts_of(timeline), timeline.stream == COMM
-    parts, messages = every.where(~communicating[every.span]), np.flatnonzero(communicating)
+    every = parts_of(timeline)
+    parts, messages = every.where(timeline.computing[every.span]), np.flatnonzero(~timeline.computing)
     span = np.append(parts.span, messages)
     left, right = ((times - timeline.begin)[span].astype(float) for times in (timeline.start, timeline.end))
     height = BAR * (_COMPUTE_SHARE if len(messages) else 1.0)
@@ -34,7 +34,7 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
     bottom = np.append(top[: len(share)] + share, upper[len(share) :] + BAR)
     tints = Tints(timeline.rank[every.span], every)
     look = parts.kind * len(tints.shades) + tints.shade(timeline.rank[parts.span], parts)
-    looks = [*product(COMPUTES, tints.shades), (COMM, 0.0)]
+    looks = [*product(KINDS[:SENDS], tints.shades), (COMM, 0.0)]
     style, styles = in_styles(np.append(look, np.full(len(messages), len(looks) - 1)), looks)
     digits = np.append(1 + np.searchsorted(_POWERS, parts.microbatch, side="right"), np.zeros(len(messages), dtype=int))
     sizes = _sizes((right - left) * scale, (bottom - top) * row, digits, style)
@@ -81,7 +81,7 @@ class Parts(NamedTuple):
     """What a timeline's spans compute, as columns: one row per plain action, a pair's forward before its backward."""
 
     span: np.ndarray
-    kind: np.ndarray  # entries of COMPUTES
+    kind: np.ndarray  # entries of KINDS
     stage: np.ndarray
     microbatch: np.ndarray
     second: np.ndarray  # whether it is the backward of a pair
@@ -96,19 +96,15 @@ class Parts(NamedTuple):
 
 
 def parts_of(timeline: Timeline) -> Parts:
-    rows = [
-        (span, COMPUTES.index(part.kind), part.stage, part.microbatch, place > 0)
-        for span, action in enumerate(timeline.actions)
-        for place, part in enumerate(action.computes)
-    ]
-    span, kind, stage, microbatch, second = np.array(rows, dtype=int).reshape(-1, 5).T
-    return Parts(span, kind, stage, microbatch, second.astype(bool))
+    kind, stage, microbatch, second = unpack(timeline.codes)
+    columns = (np.cumsum(~second) - 1, *(column.astype(int) for column in (kind, stage, microbatch)), second)
+    return Parts(*columns) if (computes := kind < SENDS).all() else Parts(*columns).where(computes)
 
 
 def kinds(*timelines: Timeline) -> list[str]:
     """The kinds of action that occur, in the palette's order: what a legend must explain."""
-    there = {COMPUTES[kind] for timeline in timelines for kind in np.unique(parts_of(timeline).kind)}
-    if any((timeline.stream == COMM).any() for timeline in timelines):
+    there = {KINDS[kind] for timeline in timelines for kind in np.flatnonzero(np.bincount(parts_of(timeline).kind))}
+    if not all(timeline.computing.all() for timeline in timelines):
         there.add(COMM)
     return [kind for kind in STYLES if kind in there]
 
