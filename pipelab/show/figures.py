@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from ..ir.codes import KIND_B, KIND_F, KIND_I
 from ..table import Table
 from ..timeline import Timeline
 from ..timeline.units import NANOSECONDS
@@ -108,14 +111,17 @@ def _parts(timeline: Timeline) -> int:
 
 def _messages(timeline: Timeline) -> int:
     """Between two ranks: a forward's to the next stage, a backward's to the one before."""
-    forward, backward = {}, {}
-    for (kind, stage, microbatch), (rank, _) in timeline.dependencies.producers.items():
-        if kind == "F":
-            forward[stage, microbatch] = rank
-        elif kind in "BI":
-            backward[stage, microbatch] = rank
-    down = sum(forward.get((stage + 1, m), rank) != rank for (stage, m), rank in forward.items())
-    return down + sum(backward.get((stage - 1, m), rank) != rank for (stage, m), rank in backward.items())
+    rows = timeline.columns
+    kind, stage, microbatch, _ = rows.parts
+    numbers, column = np.unique(microbatch, return_inverse=True)
+    count = 0
+    for kinds in ((KIND_F,), (KIND_B, KIND_I)):
+        done = np.isin(kind, kinds)
+        where = np.full((1 + stage.max(initial=0), len(numbers)), -1)
+        where[stage[done], column[done]] = rows.rank[rows.row[done]]
+        upper, lower = where[1:], where[:-1]
+        count += int(np.count_nonzero((upper >= 0) & (lower >= 0) & (upper != lower)))
+    return count
 
 
 def number(value: Any, unit: str = "") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,12 +51,12 @@ class Geometry(NamedTuple):
         """Of the last row."""
         return _ABOVE + self.row * self.ranks
 
-    def x(self, time: float) -> float:
+    def x(self, time: Any) -> Any:
         """Of a time, counted from the timeline's begin."""
         return _LEFT + time * self.scale
 
-    def box(self, rank: int, start: float, end: float) -> tuple[float, float, float, float]:
-        """(left, top, width, height) of a whole action."""
+    def box(self, rank: Any, start: Any, end: Any) -> tuple[Any, Any, Any, Any]:
+        """(left, top, width, height) of a whole action, or arrays of those of many."""
         top = _ABOVE + self.row * (rank + (1 - BAR) / 2)
         return self.x(start), top, (end - start) * self.scale, self.row * BAR
 
@@ -92,11 +92,11 @@ def timeline_svg(timeline: Timeline, *, title: str, description: str = "", until
     """
     geometry = Geometry.of(timeline, until)
     chart = timeline_chart(timeline, geometry.until, geometry.scale, geometry.row)
-    tracks = [geometry.box(rank, 0, float(timeline.makespan)) for rank in range(geometry.ranks)]
+    tracks = rectangles(*np.broadcast_arrays(*geometry.box(np.arange(geometry.ranks), 0, float(timeline.makespan))))
     parts = [
         geometry.open(attributes=f'role="img" aria-label="{escape(description or title)}"'),
         f'{_NARROW}<text x="0" y="14" fill="{_INK}">{escape(title)}</text>',
-        f'<path d="{"".join(rectangle(*track) for track in tracks)}" fill="{TRACK}"/>',
+        f'<path d="{"".join(tracks)}" fill="{TRACK}"/>',
         _texts(
             [(_LEFT - 8, _ABOVE + geometry.row * (rank + 0.5) + 4, name) for rank, name in chart.rows],
             f'text-anchor="end" fill="{_INK}" font-size="{min(12, geometry.row):g}"',
@@ -127,9 +127,15 @@ def _open(width: float, height: float, attributes: str, style: str = "") -> str:
     )
 
 
-def rectangle(x: float, y: float, width: float, height: float) -> str:
-    """A rectangle as a part of a path."""
-    return f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z"
+def rectangles(*box: np.ndarray) -> np.ndarray:
+    """Rectangles as parts of a path. box: left, top, width, height"""
+    return np.array([*map("M{0} {1}h{2}v{3}h-{2}z".format, *map(written, box))], dtype=object)
+
+
+def written(values: np.ndarray) -> list[str]:
+    """Numbers as text, with one decimal. Equal ones, of which there are many, are written once."""
+    tenths, place = np.unique(np.rint(10 * values), return_inverse=True)
+    return np.array([f"{tenth / 10:g}" for tenth in tenths.tolist()], dtype=object)[place].tolist()
 
 
 def _texts(texts: Iterable[tuple[float, float, str]], attributes: str) -> str:
@@ -143,7 +149,7 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
     left, wide = _LEFT + chart.left * chart.scale, (chart.right - chart.left) * chart.scale
     top, tall = _ABOVE + (chart.top - chart.limits[0]) * chart.row, (chart.bottom - chart.top) * chart.row
     inner = wide - np.minimum(0.7, wide / 4)  # a thin line between neighbours
-    shapes = _rectangles(left, top, inner, tall)
+    shapes = rectangles(left, top, inner, tall)
 
     def path(boxes: np.ndarray) -> str:
         return "".join(shapes[boxes].tolist())
@@ -153,22 +159,13 @@ def _chart(chart: Chart, geometry: Geometry) -> list[str]:
         # The boxes have smooth edges below it already; smooth ones here as well would take as long as all else.
         parts.append(f'<path fill="url(#pipelab-hatch)" shape-rendering="crispEdges" d="{path(hatched)}"/>')
     if len(chart.frames):
-        pairs = _rectangles(*(column[chart.frames] for column in (left, top, inner, 2 * tall)))
+        pairs = rectangles(*(column[chart.frames] for column in (left, top, inner, 2 * tall)))
         parts.append(f'<path fill="none" stroke="{OVERLAP}" stroke-width="1.2" d="{"".join(pairs.tolist())}"/>')
     middle, centre = (left + wide / 2).tolist(), (top + tall / 2 + 0.36 * chart.sizes).tolist()
     for size in np.unique(chart.sizes[chart.sizes > 0]):
         labels = [(middle[box], centre[box], chart.labels[box]) for box in np.flatnonzero(chart.sizes == size)]
         parts.append(_texts(labels, f'text-anchor="middle" fill="{LABEL}" font-size="{size:g}"'))
     return parts
-
-
-def _rectangles(*columns: np.ndarray) -> np.ndarray:
-    """Texts of rectangles as parts of a path: left, top, width, height. Equal numbers are written once, for all."""
-    written = []
-    for values in columns:
-        tenths, place = np.unique(np.rint(10 * values), return_inverse=True)
-        written.append(np.array([f"{tenth / 10:g}" for tenth in tenths.tolist()], dtype=object)[place].tolist())
-    return np.array([*map("M{0} {1}h{2}v{3}h-{2}z".format, *written)], dtype=object)
 
 
 def _axis(geometry: Geometry, unit: str) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+
+import numpy as np
 
 from ...timeline import Timeline
-from ...timeline.dependencies import Doer
-from ..backends.svg import Geometry, rectangle
+from ..backends.svg import Geometry, rectangles, written
 from ..figures import number
 
 NEEDED, UNBLOCKED = "#0B5FA5", "#B3261E"
@@ -28,48 +28,44 @@ _STYLE = (
 
 def hover_svg(timeline: Timeline, until: float | None = None) -> str:
     """The layer for the picture that `timeline_svg` makes with the same arguments."""
-    geometry, begin, known = Geometry.of(timeline, until), timeline.begin, timeline.dependencies
-    needed = {doer: known.needs(doer[1]) for doer in known.extents}
-    unblocked: dict[Doer, list[Doer]] = {}
-    for doer, needs in needed.items():
+    geometry, known = Geometry.of(timeline, until), timeline.dependencies
+    actions, gaps = [*known.extents], timeline.gaps(shortest=float(timeline.makespan) * 1e-3)
+    spans = [(rank, *extent) for (rank, _), extent in known.extents.items()]
+    spans += [(gap.rank, gap.start, gap.end) for gap in gaps]
+    rank, start, end = np.array(spans, dtype=object).reshape(-1, 3).T
+    times = ((time - timeline.begin).astype(float) for time in (start, end))
+    box = np.broadcast_arrays(*geometry.box(rank.astype(int), *times))
+    when = [f", from {number(begins)} to {number(ends)}" for _, begins, ends in spans]
+
+    place = {doer: i for i, doer in enumerate(actions)}
+    needed = [[place[need] for need in known.needs(action)] for _, action in actions]
+    unblocked: list[list[int]] = [[] for _ in actions]
+    for doer, needs in enumerate(needed):
         for need in needs:
-            unblocked.setdefault(need, []).append(doer)
+            unblocked[need].append(doer)
+    names = [(on, str(action)) for on, action in actions]
 
-    def box(rank: int, start: Any, end: Any) -> tuple[float, float, float, float]:
-        return geometry.box(rank, float(start - begin), float(end - begin))
+    def listed(what: str, here: int, doers: Sequence[int]) -> str:
+        told = [name if on == here else f"{name} (rank {on})" for on, name in map(names.__getitem__, doers)]
+        return f" · {what} {', '.join(told)}" if told else ""
 
-    outline = {doer: rectangle(*box(doer[0], *extent)) for doer, extent in known.extents.items()}
+    texts = [
+        f"{name} on rank {on}{lasting}{listed('needed', on, needs)}{listed('unblocked', on, frees)}"
+        for (on, name), lasting, needs, frees in zip(names, when, needed, unblocked, strict=False)
+    ]
+    texts += [gap.reason + lasting for gap, lasting in zip(gaps, when[len(actions) :], strict=True)]
+    for gap in gaps:  # a gap marks what the rank waits for
+        needed.append([place[gap.source, gap.waits_for]] if gap.source is not None and gap.waits_for else [])
+        unblocked.append([])
 
-    def group(rank: int, start: Any, end: Any, text: str, **marked: Sequence[Doer]) -> str:
-        """What pointing at a box shows: a text, and outlines of others, by their class."""
-        outlines = "".join(
-            f'<path class="{name}" d="{"".join(outline[doer] for doer in doers)}"/>'
-            for name, doers in marked.items()
-            if doers
-        )
-        x, y, width, height = box(rank, start, end)
-        return (
-            f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>{outlines}'
-            f"{geometry.footnote(escape(text))}</g>"
-        )
-
-    groups = []
-    for doer, (start, end) in known.extents.items():
-        needs, frees = needed[doer], unblocked.get(doer, [])
-        text = _explained(doer, start, end, needed=needs, unblocked=frees)
-        groups.append(group(doer[0], start, end, text, n=needs, u=frees))
-    for gap in timeline.gaps(shortest=float(timeline.makespan) * 1e-3):
-        source = [(gap.source, gap.waits_for)] if gap.source is not None and gap.waits_for is not None else []
-        text = f"{gap.reason}, from {number(gap.start)} to {number(gap.end)}"
-        groups.append(group(gap.rank, gap.start, gap.end, text, n=source))
+    outlines = rectangles(*box)
+    groups = [
+        f'<g><rect x="{x}" y="{y}" width="{width}" height="{height}"/>{_marks("n", outlines, needs)}'
+        f"{_marks('u', outlines, frees)}{geometry.footnote(escape(text))}</g>"
+        for x, y, width, height, text, needs, frees in zip(*map(written, box), texts, needed, unblocked, strict=True)
+    ]
     return f"{geometry.open('pipelab-hover', 'pointer-events:none')}{_STYLE}{''.join(groups)}</svg>"
 
 
-def _explained(doer: Doer, start: Any, end: Any, **others: Sequence[Doer]) -> str:
-    """One line on an action: when it was done, what it needed, what it unblocked."""
-    here, action = doer
-    text = f"{action} on rank {here}, from {number(start)} to {number(end)}"
-    for what, doers in others.items():
-        names = ", ".join(str(each) + ("" if rank == here else f" (rank {rank})") for rank, each in doers)
-        text += f" · {what} {names}" if doers else ""
-    return text
+def _marks(css: str, outlines: np.ndarray, marked: Sequence[int]) -> str:
+    return f'<path class="{css}" d="{"".join([outlines[each] for each in marked])}"/>' if marked else ""

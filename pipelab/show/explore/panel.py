@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 import ipywidgets as widgets
 
 from ...amounts import counted
@@ -46,10 +49,19 @@ class Panel(widgets.VBox):
         """Lay markup over the picture, until the next one is shown."""
         self.marks.value = _STYLE + markup
 
-    def explain(self) -> None:
-        """Lay over the picture what hovering shows. Takes longer than the picture: for when the sliders rest."""
-        if self.timeline is not None and not self.layer.value:
-            self.layer.value = _STYLE + hover_svg(self.timeline, self.until)
+    def explain(self, lock: AbstractContextManager[Any]) -> None:
+        """Lay over the picture what hovering shows. Takes longer than the picture: for when the sliders rest.
+
+        lock: is held to lay it, but not to make it, so that a slider that moves again need not wait
+        """
+        with lock:
+            timeline, until = self.timeline, self.until
+        if timeline is None or self.layer.value:
+            return
+        markup = _STYLE + hover_svg(timeline, until)
+        with lock:
+            if self.timeline is timeline and self.until == until:
+                self.layer.value = markup
 
     def point(self, share: float | None) -> None:
         """Put the cursor at this part of the time axis' length (0 to 1), or take it away."""

@@ -218,9 +218,8 @@ class ScheduleExplorer(Explorer):
 
     def explain(self) -> None:
         """Make actions and gaps tell, when pointed at, what they wait for. Called when the sliders rest."""
-        with self.lock:
-            for panel in self.panels:
-                panel.explain()
+        for panel in self.panels:
+            panel.explain(self.lock)
 
     # -- running, and where no kernel is -----------------------------------------------------------------------------
 
