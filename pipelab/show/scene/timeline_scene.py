@@ -77,7 +77,7 @@ def all_or_none(style: np.ndarray, room: np.ndarray) -> np.ndarray:
     return room & (2 * fitting >= every)[style]
 
 
-class Parts(NamedTuple):
+class SpanParts(NamedTuple):
     """What a timeline's spans compute, as columns: one row per plain action, a pair's forward before its backward."""
 
     span: np.ndarray
@@ -91,14 +91,14 @@ class Parts(NamedTuple):
         """Whether it is the forward of a pair."""
         return np.append(self.second[1:], False)[: len(self.second)]
 
-    def where(self, mask: np.ndarray) -> Parts:
-        return Parts(*(column[mask] for column in self))
+    def where(self, mask: np.ndarray) -> SpanParts:
+        return SpanParts(*(column[mask] for column in self))
 
 
-def parts_of(timeline: Timeline) -> Parts:
+def parts_of(timeline: Timeline) -> SpanParts:
     kind, stage, microbatch, second = unpack(timeline.codes)
     columns = (np.cumsum(~second) - 1, *(column.astype(int) for column in (kind, stage, microbatch)), second)
-    return Parts(*columns) if (computes := kind < SENDS).all() else Parts(*columns).where(computes)
+    return SpanParts(*columns) if (computes := kind < SENDS).all() else SpanParts(*columns).where(computes)
 
 
 def kinds(*timelines: Timeline) -> list[str]:
@@ -126,7 +126,7 @@ class Tints:
     shades: the amounts that there are
     """
 
-    def __init__(self, rank: np.ndarray, parts: Parts) -> None:
+    def __init__(self, rank: np.ndarray, parts: SpanParts) -> None:
         ranks, stages, self.microbatches = (1 + column.max(initial=-1) for column in (rank, *parts[2:4]))
         held = np.zeros((ranks, stages), dtype=bool)
         held[rank, parts.stage] = True
@@ -143,14 +143,14 @@ class Tints:
         parts = parts_of(timeline)
         return cls(timeline.rank[parts.span], parts)
 
-    def _shared(self, rank: np.ndarray, parts: Parts, stages: int) -> bool:
+    def _shared(self, rank: np.ndarray, parts: SpanParts, stages: int) -> bool:
         """Do several ranks have the same stage and micro-batch?"""
         task = parts.stage * self.microbatches + parts.microbatch
         someone = np.zeros(stages * self.microbatches, dtype=int)
         someone[task] = rank
         return bool((someone[task] != rank).any())
 
-    def shade(self, rank: np.ndarray, parts: Parts) -> np.ndarray:
+    def shade(self, rank: np.ndarray, parts: SpanParts) -> np.ndarray:
         """Which of the shades each has."""
         if self.bidirectional:
             return (2 * parts.microbatch >= self.microbatches).astype(int)
