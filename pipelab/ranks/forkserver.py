@@ -8,6 +8,7 @@ names further modules to import.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -66,10 +67,15 @@ def _do(channel: socket.socket, request: dict) -> dict:
 
 
 def _attempt(function: Callable[..., None], *arguments: Any) -> dict:
+    """Do what imports. What it makes stays: no rank looks through it for garbage."""
+    gc.disable()
     try:
         function(*arguments)
     except BaseException:
         return {"error": traceback.format_exc()}
+    finally:
+        gc.freeze()
+        gc.enable()
     return {}
 
 
@@ -80,11 +86,12 @@ def _import_torch() -> None:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.sep)
     import cloudpickle  # noqa: F401
     import torch
-    import torch._dynamo  # the first optimiser imports it: 2 s that every rank would spend again
     import torch.distributed
+    import torch.fx.experimental.symbolic_shapes  # and sympy: the first backward from a given gradient imports them
 
-    from . import worker  # noqa: F401
+    from . import dynamo, worker  # noqa: F401
 
+    dynamo.leave_out()
     torch.set_num_threads(1)  # an operation on several threads would leave a forked child hanging
 
 

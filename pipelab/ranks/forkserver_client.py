@@ -36,6 +36,7 @@ class ForkServer:
         self.channel: socket.socket | None = None
         self.announced = False
         self.preloaded: set[str] = set()  # modules
+        self.missed: set[str] = set()  # modules that ranks had to import themselves, and later ones should not
         self.asked = 0  # requests so far
         self.heard = b""  # of answers, and not yet read
 
@@ -43,7 +44,7 @@ class ForkServer:
         """Start the process if there is none, and have it import these modules. False if there was nothing to do."""
         with self.lock:
             started = self._ready()
-            if missing := [module for module in preload if module not in self.preloaded]:
+            if missing := [module for module in (*preload, *self.missed) if module not in self.preloaded]:
                 _refuse(self._request({"do": "preload", "modules": missing}))
                 self.preloaded.update(missing)
             return started or bool(missing)

@@ -229,6 +229,8 @@ class _Members:
         elif kind == "where":
             file, number = content
             state.line = f"{os.path.basename(file)}:{number} {source_line(file, number)}" if file else ""
+        elif kind == "imported":
+            SERVER.missed.add(content[0])
         elif kind == "result":
             self.results[rank] = pickle.loads(content[0])
             state.alive, state.waiting = False, False

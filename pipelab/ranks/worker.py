@@ -25,6 +25,7 @@ import cloudpickle
 import torch
 import torch.distributed as dist
 
+from . import dynamo
 from .errors import portable
 
 _PR_SET_PDEATHSIG = 1
@@ -144,7 +145,7 @@ def work(control_descriptor: int, output_descriptor: int) -> None:
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
     control = _Control(Connection(control_descriptor))
-    ctx = None
+    ctx, compiles = None, dynamo.NAME in sys.modules
     try:
         setup, payload = control.receive()
         ctx = _join(control, **setup)
@@ -166,6 +167,8 @@ def work(control_descriptor: int, output_descriptor: int) -> None:
     sys.stderr.flush()
     if ctx:
         control.send("state", *ctx.state, False)
+    if dynamo.NAME in sys.modules and not compiles:
+        control.send("imported", dynamo.NAME)
     control.send(*message)
     while True:  # the parent ends this process when all ranks are done
         time.sleep(3600)
