@@ -47,12 +47,13 @@ class Copies:
     def sum_gradients(self) -> None:
         """Give every copy of a parameter the sum of all copies' gradients, bit by bit the same; of `counts`, too.
 
-        So equal optimizers do equal steps, and copies that began equal stay equal. Stages are summed in one order that
-        all ranks share, each in one message per dtype.
+        So equal optimizers do equal steps, and copies that began equal stay equal. Stages of the same ranks are summed
+        together, in one message per dtype. Groups take turns in one order that all ranks share, that of their stages.
         """
-        for _, module, group in self.shared:
-            sum_gradients([p for p in module.parameters() if p.requires_grad], group)
-            for segmented in outermost(module):
+        for group in dict.fromkeys(group for _, _, group in self.shared):
+            modules = [module for _, module, its in self.shared if its is group]
+            sum_gradients([p for module in modules for p in module.parameters() if p.requires_grad], group)
+            for segmented in (each for module in modules for each in outermost(module)):
                 for count in segmented.counts():
                     dist.all_reduce(count, group=group)
 

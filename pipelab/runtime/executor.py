@@ -76,6 +76,7 @@ class Executor:
         self.seed, self.pace, self.order = seed, pace, order
         self.grid = grid = Grid.of(ctx.rank, schedule.num_ranks, columns)
         self.program = schedule.programs[grid.row]
+        self.names = {action: str(action) for action in self.program}
         self.last = schedule.num_stages - 1
         link = [ms / 1000 for ms in pace.journeys(schedule.num_stages)] if pace else None
         self.messages = Messages(schedule, grid, ctx.device, link or None)
@@ -143,7 +144,9 @@ class Executor:
 
     def _observers(self, begin: float) -> list[Observer]:
         """Each looks at what those behind it have noted."""
-        observers: list[Observer] = [Whereabouts(self.ctx, self.messages, self.step_number * len(self.program))]
+        observers: list[Observer] = [
+            Whereabouts(self.ctx, self.messages, self.names, self.step_number * len(self.program))
+        ]
         if self.counter:
             observers.append(Memory(self.counter, self.record))
         observers.append(Times(self.streams, self.record))

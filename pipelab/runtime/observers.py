@@ -35,14 +35,14 @@ class Observer:
 class Whereabouts(Observer):
     """Tells whoever watches the ranks where this one is. Sends are not worth a word: they take no time."""
 
-    def __init__(self, ctx: RankContext, messages: Messages, done: int) -> None:
-        self.ctx, self.messages, self.done = ctx, messages, done
+    def __init__(self, ctx: RankContext, messages: Messages, names: dict[Action, str], done: int) -> None:
+        self.ctx, self.messages, self.names, self.done = ctx, messages, names, done
 
     def before(self, action: Action) -> None:
         if action.kind in (RECV_F, RECV_B):
-            self.ctx.at(str(action), waiting=True, waits_for=self.messages.source(action), done=self.done)
+            self.ctx.at(self.names[action], waiting=True, waits_for=self.messages.source(action), done=self.done)
         elif action.computes:
-            self.ctx.at(str(action), done=self.done)
+            self.ctx.at(self.names[action], done=self.done)
         self.done += 1
 
     def finish(self) -> None:

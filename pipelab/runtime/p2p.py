@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,16 @@ AHEAD = 4  # receives posted, the next one among them: enough to hide their star
 _HEADER = 16  # whole numbers in a header: dtype, dimensions, sizes
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _DATA, _SHAPE, _STAMP = range(3)
+_MOVES = (SEND_F, SEND_B, RECV_F, RECV_B)
+
+
+class Way(NamedTuple):
+    """That of one message, as this rank sees it."""
+
+    peer: int  # the rank at the other end, in this pipeline
+    group: Any
+    place: int  # the peer's, in the group
+    tag: int  # of its first part
 
 
 class Messages:
@@ -42,8 +52,10 @@ class Messages:
     def __init__(self, schedule: Schedule, grid: Grid, device: torch.device, link: list[float] | None = None) -> None:
         self.schedule, self.rank, self.device, self.link = schedule, grid.row, device, link
         self.world = grid.pipeline
-        self.channels = _channels(schedule, grid)
-        self.receives = [action for action in schedule.programs[grid.row] if action.kind in (RECV_F, RECV_B)]
+        program = schedule.programs[grid.row]
+        channels = _channels(schedule, grid)
+        self.ways = {action: self._way(action, channels) for action in program if action.kind in _MOVES}
+        self.receives = [action for action in program if action.kind in (RECV_F, RECV_B)]
         # (stage, rank at the other end) -> of its output or input. A stage on two routes has two ranks on either side.
         self.sent_shapes: dict[tuple[int, int], tuple[torch.dtype, torch.Size]] = {}
         self.received_shapes: dict[tuple[int, int], tuple[torch.dtype, torch.Size]] = {}
@@ -61,27 +73,22 @@ class Messages:
 
     def announce(self, action: Action, tensor: torch.Tensor) -> None:
         """Send the shape of a stage's output, once, as soon as it is known: the receiver can then await the output."""
-        peer = self._peer(action)
-        if peer != self.rank and (action.stage, peer) not in self.sent_shapes:
+        way = self.ways.get(action)  # none to a stage on this very rank
+        if way and (action.stage, way.peer) not in self.sent_shapes:
             works = self.sending.setdefault(action, [])
-            self._start_send(works, _header(tensor).to(self.device), peer, action, _SHAPE)
+            _start_send(works, _header(tensor).to(self.device), way, _SHAPE)
             # The gradient of what is sent has its shape: receives for it can be posted from now on.
-            self.sent_shapes[action.stage, peer] = (tensor.dtype, tensor.shape)
+            self.sent_shapes[action.stage, way.peer] = (tensor.dtype, tensor.shape)
 
     def send(self, action: Action, tensor: torch.Tensor) -> None:
         """Start to send; the tensor must not change before `sent`."""
-        peer = self._peer(action)
-        boundary = action.stage if action.kind == SEND_F else action.stage - 1
-        works = self.sending.setdefault(action, [])
+        way, works = self.ways[action], self.sending.setdefault(action, [])
         if self.link is not None:
+            boundary = action.stage if action.kind == SEND_F else action.stage - 1
             stamp = torch.tensor([time.monotonic_ns() + round(self.link[boundary] * 1e9)], device=self.device)
-            self._start_send(works, stamp, peer, action, _STAMP)
-        self._start_send(works, tensor.contiguous(), peer, action, _DATA)
+            _start_send(works, stamp, way, _STAMP)
+        _start_send(works, tensor.contiguous(), way, _DATA)
         self.bytes_sent += tensor.numel() * tensor.element_size()
-
-    def _start_send(self, works: list, tensor: torch.Tensor, peer: int, action: Action, part: int) -> None:
-        work = dist.isend(tensor, self.world[peer], group=self.channels[self.rank, peer], tag=self._tag(action, part))
-        works.append((work, tensor))
 
     def sent(self, action: Action) -> None:
         """Wait until a send is over, and let go of its buffers."""
@@ -112,7 +119,7 @@ class Messages:
 
     def source(self, action: Action) -> int:
         """The rank, of the whole world, from which a receive comes."""
-        return self.world[self._peer(action)]
+        return self.world[self.ways[action].peer]
 
     def post(self, upto: Action | None = None) -> None:
         """Post receives in the program's order, AHEAD of them, as far as their shapes are known; at least `upto`.
@@ -123,41 +130,45 @@ class Messages:
         while self.next_receive < len(self.receives) and (len(self.posted) < AHEAD or upto not in (None, *self.posted)):
             action = self.receives[self.next_receive]
             shapes = self.received_shapes if action.kind == RECV_F else self.sent_shapes
-            peer = self._peer(action)
-            if (action.stage, peer) not in shapes:
+            way = self.ways[action]
+            boundary = action.stage, way.peer
+            if boundary not in shapes:
                 if upto is None or upto in self.posted:
                     return
-                self.received_shapes[action.stage, peer] = self._receive_shape(action)
-            dtype, shape = shapes[action.stage, peer]
+                shapes[boundary] = self._receive_shape(way)
+            dtype, shape = shapes[boundary]
             works, stamp = [], None
             if self.link is not None:
                 stamp = torch.empty(1, dtype=torch.int64, device=self.device)
-                works.append(self._start_receive(stamp, peer, action, _STAMP))
+                works.append(_start_receive(stamp, way, _STAMP))
             tensor = torch.empty(shape, dtype=dtype, device=self.device)
-            works.append(self._start_receive(tensor, peer, action, _DATA))
+            works.append(_start_receive(tensor, way, _DATA))
             self.posted[action] = (works, tensor, stamp)
             self.next_receive += 1
 
-    def _receive_shape(self, action: Action) -> tuple[torch.dtype, torch.Size]:
+    def _receive_shape(self, way: Way) -> tuple[torch.dtype, torch.Size]:
         header = torch.empty(_HEADER, dtype=torch.int64, device=self.device)
-        self._start_receive(header, self._peer(action), action, _SHAPE).wait()
+        _start_receive(header, way, _SHAPE).wait()
         dtype, dimensions, *sizes = header.tolist()
         return _DTYPES[dtype], torch.Size(sizes[:dimensions])
 
-    def _start_receive(self, tensor: torch.Tensor, peer: int, action: Action, part: int) -> Any:
-        return dist.irecv(tensor, self.world[peer], group=self.channels[peer, self.rank], tag=self._tag(action, part))
+    def _way(self, action: Action, channels: dict[tuple[int, int], Any]) -> Way:
+        """Tags are unique per message: both sides count it by the stage that receives."""
+        sends, backward = action.kind in (SEND_F, SEND_B), action.kind in (SEND_B, RECV_B)
+        step = 1 if sends != backward else -1
+        stage = action.stage + step if sends else action.stage
+        peer = self.schedule.rank_of(action.stage + step, action.microbatch)
+        group = channels[(self.rank, peer) if sends else (peer, self.rank)]
+        tag = ((action.microbatch * self.schedule.num_stages + stage) * 2 + backward) * 3
+        return Way(peer, group, dist.get_group_rank(group, self.world[peer]), tag)
 
-    # -- addresses ---------------------------------------------------------------------------------------------------
 
-    def _peer(self, action: Action) -> int:
-        step = 1 if action.kind in (SEND_F, RECV_B) else -1
-        return self.schedule.rank_of(action.stage + step, action.microbatch)
+def _start_send(works: list, tensor: torch.Tensor, way: Way, part: int) -> None:
+    works.append((way.group.send([tensor], way.place, way.tag + part), tensor))
 
-    def _tag(self, action: Action, part: int) -> int:
-        """Unique per message: both sides count it by the stage that receives."""
-        stage = action.stage + {SEND_F: 1, SEND_B: -1}.get(action.kind, 0)
-        backward = action.kind in (SEND_B, RECV_B)
-        return ((action.microbatch * self.schedule.num_stages + stage) * 2 + backward) * 3 + part
+
+def _start_receive(tensor: torch.Tensor, way: Way, part: int) -> Any:
+    return way.group.recv([tensor], way.place, way.tag + part)
 
 
 def _channels(schedule: Schedule, grid: Grid) -> dict[tuple[int, int], Any]:

@@ -36,6 +36,12 @@ class Call(NamedTuple):
     number: int  # of the send or receive, on this rank
 
 
+class Group(SimpleNamespace):
+    """Stands in for a process group."""
+
+    __hash__ = object.__hash__
+
+
 class Noted:
     """Stands in for torch.distributed on one rank: notes what is called, and waits for nothing."""
 
@@ -47,22 +53,28 @@ class Noted:
     def get_backend(self) -> str:
         return self.backend
 
-    def new_group(self, ranks: list[int] | None = None) -> tuple[int, list[int] | None]:
+    def new_group(self, ranks: list[int] | None = None) -> Any:
         self.groups += 1
-        return self.groups, ranks
+        number = self.groups
 
-    def isend(self, tensor: torch.Tensor, peer: int, group: Any, tag: int) -> Any:
-        return self._start("send", peer, group, tag)
+        def send(tensors: list[torch.Tensor], peer: int, tag: int) -> Any:
+            return self._start("send", peer, number, ranks, tag)
 
-    def irecv(self, tensor: torch.Tensor, peer: int, group: Any, tag: int) -> Any:
-        tensor.copy_(p2p._header(torch.ones(1, 1)) if tag % 3 == p2p._SHAPE else torch.zeros(1))
-        return self._start("receive", peer, group, tag)
+        def recv(tensors: list[torch.Tensor], peer: int, tag: int) -> Any:
+            tensors[0].copy_(p2p._header(torch.ones(1, 1)) if tag % 3 == p2p._SHAPE else torch.zeros(1))
+            return self._start("receive", peer, number, ranks, tag)
 
-    def _start(self, kind: str, peer: int, group: Any, tag: int) -> Any:
-        assert group[1] is None or {self.rank, peer} == set(group[1])
+        return Group(send=send, recv=recv)
+
+    def get_group_rank(self, group: Any, rank: int) -> int:
+        """Of this world, in which what a rank is called is the same in each group."""
+        return rank
+
+    def _start(self, kind: str, peer: int, group: int, ranks: list[int] | None, tag: int) -> Any:
+        assert ranks is None or {self.rank, peer} == set(ranks)
         number, self.started = self.started, self.started + 1
-        self.calls.append(Call(kind, group[0], peer, tag, number))
-        return SimpleNamespace(wait=lambda: self.calls.append(Call("wait", group[0], peer, tag, number)))
+        self.calls.append(Call(kind, group, peer, tag, number))
+        return SimpleNamespace(wait=lambda: self.calls.append(Call("wait", group, peer, tag, number)))
 
     def all_reduce(self, tensor: torch.Tensor, group: Any) -> None:
         """At the end of a step; everything that was sent in it has arrived before."""
