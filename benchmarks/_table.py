@@ -39,13 +39,19 @@ def arguments(description: str | None, **numbers: int) -> argparse.Namespace:
 
 def show(options: argparse.Namespace, rows: Sequence[Row], note: str) -> None:
     """Print rows of equal keys. The note says how they were measured. Figures are floats; what they are of is not."""
-    if options.before:
-        earlier, amiss = _earlier(options.before.resolve())
-        rows, note = _beside(rows, earlier), f"{note}{amiss}"
+    rows, amiss = beside(options, rows)
     if options.json:
-        print(json.dumps({"note": note, "rows": list(rows)}))
+        print(json.dumps({"note": f"{note}{amiss}", "rows": list(rows)}))
         return
-    print(Table(rows, notes=[note]))
+    print(Table(rows, notes=[f"{note}{amiss}"]))
+
+
+def beside(options: argparse.Namespace, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
+    """The rows with what each figure was before, if that was asked for; and what there is to say of that."""
+    if not options.before:
+        return rows, ""
+    earlier, amiss = _earlier(options.before.resolve())
+    return _beside(rows, earlier), amiss
 
 
 @cache

@@ -238,7 +238,7 @@ def _order(flow: Flow) -> Iterator[Problem]:
 def _deadlock(flow: Flow, known: set[tuple[int, Action]]) -> Iterator[Problem]:
     """Where each rank would stand for ever, waiting for another rank."""
     needs = flow.needs
-    for row in walk(flow.bounds, needs.tolist(), [1] * len(needs)).stuck:
+    for row in walk(flow.bounds, needs, [1] * len(needs)).stuck:
         rank, action = int(flow.rank[row]), flow.action(row)
         if (rank, action) not in known:
             other, producer = flow.rank[needs[row]], flow.action(needs[row])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -56,6 +57,9 @@ class Places:
 
     def count(self, parts: PlainActions) -> np.ndarray:
         """[F B I W, stages, micro-batches] How often each is done."""
+        found = self.row >= 0
+        if np.count_nonzero(found) == len(parts.kind):
+            return found.view(np.int8)
         index = np.ravel_multi_index(parts[:3], self.row.shape)
         return np.bincount(index, minlength=self.row.size).reshape(self.row.shape)
 
@@ -148,7 +152,7 @@ class Walk(NamedTuple):
 
 
 def walk(
-    bounds: Sequence[int], needs: list[int], durations: Sequence, delays: Sequence = (), holds: Sequence = ()
+    bounds: Sequence[int], needs: np.ndarray, durations: Sequence, delays: Sequence = (), holds: Sequence = ()
 ) -> Walk:
     """Run every rank's program as early as possible: an event simulation in one pass, each row visited once.
 
@@ -160,9 +164,10 @@ def walk(
     end: list = [None] * bounds[-1] + [0]  # needs[i] = -1 finds the last: nothing to wait for
     waiting: dict[int, list[Go]] = {}
     ready: list[Go] = []
-    columns = (needs, durations, delays, holds) if delays else (needs, durations)
+    columns = (durations, delays, holds) if delays else (durations,)
     for low, high in pairwise(bounds):
-        rows = zip(range(low, high), *(column[low:high] for column in columns), strict=True)
+        numbers = array("q", needs[low:high].astype(np.int64).tobytes())  # a list would take five times the memory
+        rows = zip(range(low, high), numbers, *(column[low:high] for column in columns), strict=True)
         me: list[Go] = []
         me.append((_with_journeys if delays else _at_once)(me, rows, end, waiting, ready).__next__)
         ready += me

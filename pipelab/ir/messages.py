@@ -115,8 +115,7 @@ def all_fit(schedule: Schedule, flow: Flow) -> bool:
     needs = np.full(len(codes), -1)
     needs[received] = sent
     return (
-        bool(at_home.all() and in_time.all() and not crossed.any())
-        and not walk(bounds, needs.tolist(), [0] * len(codes)).stuck
+        bool(at_home.all() and in_time.all() and not crossed.any()) and not walk(bounds, needs, [0] * len(codes)).stuck
     )
 
 

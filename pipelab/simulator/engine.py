@@ -52,7 +52,7 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     durations = _durations(flow.parts, costs, schedule.num_stages)
     waits = _waits(flow, journeys, costs.blocking_sends)
     needs = flow.needs
-    end, stuck = walk(flow.bounds, needs.tolist(), durations, *waits)
+    end, stuck = walk(flow.bounds, needs, durations, *waits)
     if stuck:
         require_valid(schedule)
     ends = np.flatnonzero(~flow.parts.first)  # a pair's span is that of its second row

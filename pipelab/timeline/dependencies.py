@@ -153,12 +153,15 @@ class Dependencies:
         if self.num_stages * int(parts.microbatch.max(initial=0)) > 4 * len(row):  # numbers out of all proportion
             parts = parts._replace(microbatch=np.unique(parts.microbatch, return_inverse=True)[1])
         places = Places(parts, self.num_stages, 1 + int(parts.microbatch.max(initial=0)))
-        return places, parts, row, np.searchsorted(row, np.arange(len(rows.rank) + 1))
+        return places, parts, row, np.append(0, np.cumsum(computes))[np.append(rows.first, len(computes))]
 
     @cached_property
     def _last_messages(self) -> tuple[np.ndarray, np.ndarray]:
-        """Those of all rows."""
-        return self._last_messages_to(np.arange(len(self.rows.rank)))
+        """Those of all rows; some at a time, which takes less memory."""
+        every = np.arange(len(self.rows.rank))
+        some = [self._last_messages_to(every[at : at + 65536]) for at in range(0, max(1, len(every)), 65536)]
+        makers, arrivals = map(np.concatenate, zip(*some, strict=True))
+        return makers, arrivals
 
     def _last_messages_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[chosen] The row of another rank whose result came last of all that a row needed, or -1; and when it came."""
