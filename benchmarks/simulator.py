@@ -1,7 +1,8 @@
 """Building, simulating, checking and reading off all figures of a schedule: how long, and in how much memory?
 
 Every repetition builds the schedule anew, so that nothing is remembered from the one before. Times are medians, and the
-shortest of building and simulating beside them: on a busy machine it is nearer to what the work itself takes.
+shortest of building and simulating beside them: on a busy machine it is nearer to what the work itself takes. The
+naive schedule is all gaps, each of which is an object with its reason: its figures take longer than their limit.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def measure(name: str, ranks: int, microbatches: int, repeats: int) -> Row:
         "limit of that": "1.3",
         "figures ms": took["figures"],
         "figures / both": took["figures"] / median(both),
-        "limit of figures": "0.5",
+        "limit of figures": "0.5" if ranks == 64 else "",
     }
 
 

@@ -17,7 +17,10 @@ def stream(kind: str, stage: int, microbatches: Iterable[int]) -> Stream:
     numbers = microbatches if isinstance(microbatches, range) else tuple(microbatches)
     for number in (min(numbers), max(numbers)) if numbers else ():
         code(kind, stage, number)  # refuses what is none
-    return map(code(kind, stage, 0).__add__, numbers)
+    first = code(kind, stage, 0)
+    if isinstance(numbers, range):
+        return iter(range(first + numbers.start, first + numbers.stop, numbers.step))
+    return map(first.__add__, numbers)
 
 
 def turns(count: int, *streams: Stream) -> Stream:
