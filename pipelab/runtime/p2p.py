@@ -13,7 +13,7 @@ from ..ir.action import RECV_B, RECV_F, SEND_B, SEND_F
 from ..ir.messages import channels
 from .grid import Grid
 
-AHEAD = 4  # receives posted, the next one among them: enough to hide their start, few enough to bound the buffers
+AHEAD = 8  # receives posted at most, the next one among them: few enough to bound the buffers
 _HEADER = 16  # whole numbers in a header: dtype, dimensions, sizes
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _DATA, _SHAPE, _STAMP = range(3)
@@ -125,8 +125,11 @@ class Messages:
         """Post receives in the program's order, AHEAD of them, as far as their shapes are known; at least `upto`.
 
         It tells the sender that there is room: then a message goes out at once. So the time for it is before a
-        computation. Where a rank is about to wait for a message, others are about to send.
+        computation. Where a rank is about to wait for a message, others are about to send. And several are posted at
+        once, which wakes their senders less often.
         """
+        if upto is None and len(self.posted) > AHEAD // 2:
+            return
         while self.next_receive < len(self.receives) and (len(self.posted) < AHEAD or upto not in (None, *self.posted)):
             action = self.receives[self.next_receive]
             shapes = self.received_shapes if action.kind == RECV_F else self.sent_shapes
