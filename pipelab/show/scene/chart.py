@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from ..palette import STYLES, Style, tinted
 
 BAR = 0.88  # of a row's height that its boxes fill
-
-
-class ChartBox(NamedTuple):
-    """A box from time to time and from top to bottom, in rows; its kind, how light it is, and what it says."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-    kind: str
-    tint: float = 0.0
-    label: str = ""
 
 
 @dataclass
@@ -67,16 +54,6 @@ class Chart:
         """Which boxes show by a hatch what they have no room to say."""
         of_style = np.array([STYLES[kind].hatched for kind, _ in self.styles], dtype=bool)
         return (self.sizes == 0) & of_style[self.style]
-
-
-def columns(boxes: Sequence[ChartBox]) -> dict:
-    """The columns of a chart."""
-    *edges, kinds, tints, labels = zip(*boxes, strict=True) if boxes else [()] * len(ChartBox._fields)
-    looks = [*zip(kinds, tints, strict=True)]
-    numbers = {look: place for place, look in enumerate(dict.fromkeys(looks))}
-    style = np.array([numbers[look] for look in looks], dtype=int)
-    found = dict(zip(ChartBox._fields, np.array(edges, dtype=float), strict=False))
-    return {**found, "style": style, "styles": list(numbers), "labels": np.array(labels, dtype=object)}
 
 
 def in_styles(look: np.ndarray, looks: Sequence[tuple[str, float]]) -> tuple[np.ndarray, list[tuple[str, float]]]:

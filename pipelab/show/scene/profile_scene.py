@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...profiler.kernels import ROLES
 from ...profiler.profile import ProfileBlock
 from ...timeline import COMM
-from ..palette import EXPOSED, OTHER
-from .chart import BAR, Chart, ChartBox, columns
+from ..palette import EXPOSED, OTHER, STYLES
+from .chart import BAR, Chart, in_styles
 
 _ROW, _THIN = 42, 12 / 42  # units; exposed communication has a thin row
 _LETTER = 6 / 0.72  # a label's size, in units
@@ -31,48 +30,68 @@ _KINDS = {
 
 def profile_chart(rows: Sequence[Row], begin: float, until: float, width: float) -> Chart:
     """Lay out rows of blocks by name; what overlaps in a row is side by side. width: of the time axis, in units."""
-    scale, upper = width / ((until - begin) or 1), 0.0
-    boxes: list[ChartBox] = []
-    names = []
+    # Of a block, [1:3] are its role and annotation, [3:] its start and end.
+    scale, upper, kinds = width / ((until - begin) or 1), 0.0, list(STYLES)
+    looks = {name: kinds.index(_kind(*name)) for name in {block[1:3] for _, blocks in rows for block in blocks}}
+    names, labels = [], []
+    edges, look = [np.zeros((4, 0))], [np.zeros(0, dtype=int)]  # of every row; edges are left, right, top, bottom
     for name, blocks in rows:
         height = _THIN if name.endswith(EXPOSED) else 1.0
-        lanes = _lanes(blocks)
-        share = BAR * height / (1 + max(lanes, default=0))
-        for block, lane in zip(blocks, lanes, strict=True):
-            top = upper + (1 - BAR) / 2 * height + lane * share
-            label = _label(block.annotation, (block.end - block.start) * scale, share * _ROW)
-            boxes.append(ChartBox(block.start, block.end, top, top + share, kind_of(block), label=label))
+        start, end = np.array([block[3:] for block in blocks], dtype=float).reshape(-1, 2).T
+        lanes = np.array(_lanes(start.tolist(), end.tolist()), dtype=int)
+        share = BAR * height / (1 + lanes.max(initial=0))
+        top = upper + (1 - BAR) / 2 * height + lanes * share
+        edges.append(np.stack([start, end, top, top + share]))
+        look.append(np.array([looks[block[1:3]] for block in blocks], dtype=int))
+        wide = ((end - start) * scale).tolist()
+        labels += [_label(block.annotation, room, share * _ROW) for block, room in zip(blocks, wide, strict=True)]
         names.append((upper + height / 2, name))
         upper += height
-    found = columns(boxes)
-    sizes = np.array([_LETTER if label else 0 for label in found["labels"]])
-    axis: dict[str, Any] = {"begin": begin, "until": until, "scale": scale}
-    return Chart(**found, **axis, sizes=sizes, rows=names, limits=(0, upper or 1), row=_ROW)
+    left, right, top, bottom = np.concatenate(edges, axis=1)
+    style, styles = in_styles(np.concatenate(look), [(kind, 0.0) for kind in kinds])
+    return Chart(
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        style=style,
+        styles=styles,
+        labels=np.array(labels, dtype=object),
+        sizes=np.array([_LETTER if label else 0 for label in labels]),
+        rows=names,
+        limits=(0, upper or 1),
+        row=_ROW,
+        begin=begin,
+        until=until,
+        scale=scale,
+    )
 
 
-def kind_of(block: ProfileBlock) -> str:
+def _kind(role: str, annotation: str) -> str:
     """A key of the palette's STYLES."""
-    if block.role == EXPOSED:
+    if role == EXPOSED:
         return EXPOSED
     for kind, pattern in _KINDS.items():
-        if re.search(pattern, block.annotation, re.IGNORECASE):
+        if re.search(pattern, annotation, re.IGNORECASE):
             return kind
-    return COMM if block.role == ROLES[1] else OTHER
+    return COMM if role == ROLES[1] else OTHER
 
 
-def _lanes(blocks: Iterable[ProfileBlock]) -> list[int]:
+def _lanes(starts: Sequence[float], ends: Sequence[float]) -> list[int]:
     """For each block, by start, the first lane that is free."""
     free: list[float] = []
     lanes = []
-    for block in blocks:
-        lane = next((i for i, until in enumerate(free) if until <= block.start), len(free))
-        free[lane : lane + 1] = [block.end]
+    for start, end in zip(starts, ends, strict=True):
+        lane = next((i for i, until in enumerate(free) if until <= start), len(free))
+        free[lane : lane + 1] = [end]
         lanes.append(lane)
     return lanes
 
 
 def _label(annotation: str, width: float, height: float) -> str:
     """As much of a name as has room: "attn(F)" on one line, on two, or its F; all or nothing of other names."""
+    if width < _CHARACTER:
+        return ""
     name, bracket, rest = annotation.partition("(")
     options = [annotation, f"{name}\n({rest}", f"({rest}"] if bracket and name else [annotation]
     for text in options:
