@@ -17,7 +17,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
-from matplotlib.transforms import IdentityTransform
+from matplotlib.transforms import IdentityTransform, ScaledTranslation
 
 from ..palette import INK, LABEL, OVERLAP, TRACK
 from ..scene.chart import Chart, legend
@@ -26,6 +26,7 @@ from .dense import DenseBoxes
 from .picture import UNITS, Picture, heading, legend_below
 
 POINTS = 72 / UNITS  # of a unit
+_BESIDE = 3.5 / 72  # inches from a row's name to the row
 _EDGED = 3  # units: of narrower boxes a white edge would hide too much
 _DENSE = 2  # units: of narrower boxes a stroke or a frame would hide all
 
@@ -73,7 +74,11 @@ def draw_rows(axes: Axes, rows: Sequence[tuple[float, str]], begin: float, until
     _add(axes, LineCollection([[(begin, y), (until, y)] for y, _ in rows], colors=TRACK, linewidths=1, zorder=0))
     axes.set_xlim(begin, until)
     shown = rows[:: max(1, -(-len(rows) // 32))]
-    axes.set_yticks([middle for middle, _ in shown], [name for _, name in shown])
+    axes.set_yticks([])  # names as texts: a tick takes longer than all that is in its row
+    figure: Any = axes.get_figure(root=True)
+    beside = axes.get_yaxis_transform() + ScaledTranslation(-_BESIDE, 0, figure.dpi_scale_trans)
+    for middle, name in shown:
+        figure.text(0, middle, name, ha="right", va="center_baseline", color=INK, fontsize=8, transform=beside)
 
 
 def _add(axes: Axes, collection: Shapes) -> None:

@@ -22,7 +22,7 @@ def profile(tmp_path):
 def rows(picture):
     """{name of the row: [(start, end)] of its boxes}."""
     (axes,) = picture.panels
-    names = {tick: text.get_text() for tick, text in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
+    names = {text.get_position()[1]: text.get_text() for text in picture.texts}
     found = {name: [] for name in names.values()}
     for path in (path for c in axes.collections if isinstance(c, PolyCollection) for path in c.get_paths()):
         corners = path.vertices
@@ -128,7 +128,7 @@ def test_readable_on_light_and_on_dark(profile):
     picture = plot_profile(profile)
     assert picture.get_facecolor()[3] == picture.panels[0].get_facecolor()[3] == 0
     (axes,) = picture.panels
-    inks = [axes.title.get_color(), axes.xaxis.label.get_color(), *(t.get_color() for t in axes.get_yticklabels())]
+    inks = [axes.title.get_color(), axes.xaxis.label.get_color(), *(t.get_color() for t in picture.texts)]
     inks += [text.get_color() for text in axes.get_legend().get_texts()]
     for ink in inks:
         assert 0.3 < np.mean(matplotlib.colors.to_rgb(ink)) < 0.7 or ink == "black"  # the centred title, which is empty
