@@ -15,7 +15,7 @@ endif
 export JUPYTER_PREFER_ENV_PATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint bench notebooks clean
+.PHONY: help lab check test lint bench notebooks clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,11 @@ lab: $(STAMP) ## open the lessons in JupyterLab (elsewhere: make lab PORT=8899 I
 	if [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] && [ "$$(uname)" != Darwin ]; then set -- "$$@" --no-browser; fi; \
 	exec $(PY) -m jupyterlab --LabApp.default_url=/lab/tree/$(FIRST) \
 	  $(if $(IP),--ServerApp.ip=$(IP)) $(if $(PORT),--ServerApp.port=$(PORT)) "$$@"
+
+check: $(STAMP) ## check style, types and all that starts no ranks, in a minute: before each commit
+	$(PY) -m ruff check .
+	@$(PY) -m mypy & types=$$!; $(PY) -m pytest -m "not slow" --hypothesis-profile=check -n 2; tests=$$?; \
+	wait $$types && exit $$tests
 
 test: lint $(GRADE)/.stamp ## check everything: ruff, mypy, all tests, every lesson, the browser
 	$(PY) -m pytest

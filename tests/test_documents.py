@@ -43,6 +43,7 @@ INLINE = sorted(
 #: What the pages tell a reader to do and no test does, and why. Arguments for pipelab are parsed all the same.
 NOT_RUN = {
     "make lab": "opens a browser: tests/browser",
+    "make check": "runs a part of this",
     "make test": "runs this",
     "torchrun --nproc-per-node 4 -m pipelab run --schedule 1f1b": "tests/ranks/test_torchrun.py has it",
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m pipelab run --steps 10": (
