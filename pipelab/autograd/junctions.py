@@ -78,6 +78,8 @@ class Product(Layer):
         further = _add_product(self.weight, *((dy.t(), x) if self.transposed else (x.t(), dy)), self.alpha)
         if self.bias is not None:
             summed = dy.sum_to_size(self.bias.variable.shape)
+            if summed is dy:  # a bias for each row: nothing to sum, and dY is not this layer's own
+                summed = dy.clone()
             further += add(self.bias, summed if self.beta == 1 else self.beta * summed)
         return further
 

@@ -41,6 +41,7 @@ from typing import Any
 
 import torch
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge, saved_tensors_hooks
+from torch.utils.hooks import RemovableHandle
 
 from .graph import find_graph, walk
 from .junctions import KINDS, Branches, Further, Layer, add, has_hooks
@@ -86,6 +87,7 @@ class SplitBackward:
         self.keeps = boxes or counter is not None
         self.early: dict[torch.Tensor, str] = {}
         self.once = False
+        self.hooks_before: int = RemovableHandle.next_id
         self.junctions: list[Layer | Branches] = []  # whose gradients are still to be computed
 
     def keeping(self) -> AbstractContextManager[Any]:
@@ -122,9 +124,9 @@ class SplitBackward:
             torch.autograd.backward([output], [gradient])
             return
         self.junctions = [KINDS[type(junction)](self.boxes, nodes, junction) for junction in graph.junctions]
-        self.once = graph.once
-        if graph.once and not self.boxes.counter and (end is None or not has_hooks(nodes[end].variable)):
-            leave = [nodes[junction.node] for junction in graph.junctions]
+        leave = [nodes[junction.node] for junction in graph.junctions]
+        self.once = graph.once and not (end is not None and has_hooks(nodes[end].variable)) and not self._watched(leave)
+        if self.once and not self.boxes.counter:
             self._at_once(output, gradient, leave, None if end is None else nodes[end])
             return
         for part, junction in zip(self.junctions, graph.junctions, strict=True):
@@ -148,6 +150,11 @@ class SplitBackward:
         for dx in found:
             add(end, dx)
 
+    def _watched(self, nodes: list[Node]) -> bool:
+        """Has the user put hooks on these nodes that may change the dY? Autograd would give it as it was before."""
+        # Most forwards register no hook at all, and then there can be none on the nodes that they made.
+        return self.hooks_before != RemovableHandle.next_id and any(map(_has_prehooks, nodes))
+
     @torch.no_grad()
     def weight_gradients(self) -> None:
         """W: add to every parameter's ``grad`` what `input_gradient` left out, and free all that was kept for it."""
@@ -162,6 +169,14 @@ class SplitBackward:
 @lru_cache(maxsize=1024)
 def _saved_by(kind: type) -> tuple[str, ...]:
     return tuple(name for name in dir(kind) if name.startswith("_raw_saved_"))
+
+
+def _has_prehooks(node: Node) -> bool:
+    """Only a handle leads to a node's hooks: one hook more, and see whether it is alone."""
+    handle: Any = node.register_prehook(lambda gradients: None)
+    alone = len(handle.hooks_dict_ref()) == 1
+    handle.remove()
+    return not alone
 
 
 def _is_hooked(node: Node) -> bool:

@@ -122,6 +122,35 @@ class TestHooks:
         assert same(actual.received, expected_input)
 
     @pytest.mark.parametrize("way", WAYS)
+    def test_on_nodes(self, way: str) -> None:
+        """What they make of a dY is for both halves. Then autograd runs as with a convolution, and boxes are wanted."""
+
+        class Hooked(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.norm, self.linear = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, WIDTH)
+
+            def forward(self, x: Tensor) -> Tensor:
+                normed = self.norm(x.flatten(0, -2))
+                normed.grad_fn.register_prehook(lambda gradients: (gradients[0] * 2, *gradients[1:]))
+                return self.linear(normed)
+
+        _, expected, expected_input = whole(Hooked, vectors)
+        actual = split(Hooked, vectors, way=way)
+        assert all(same(actual.gradients[name], wanted) for name, wanted in expected.items())
+        assert same(actual.received, expected_input)
+        assert not actual.split.once
+
+    @pytest.mark.parametrize("watched", [True, False])
+    def test_a_watched_input_wants_boxes(self, watched: bool) -> None:
+        class Watching(nn.Linear):
+            def forward(self, x: Tensor) -> Tensor:
+                (x if watched else x * 1).register_hook(lambda gradient: None)
+                return super().forward(x)
+
+        assert split(lambda: Watching(WIDTH, WIDTH), vectors, way="bare").split.once is not watched
+
+    @pytest.mark.parametrize("way", WAYS)
     def test_after_accumulation(self, way: str) -> None:
         calls = []
 

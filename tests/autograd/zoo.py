@@ -60,6 +60,19 @@ class Raw(nn.Module):
         return torch.addmm(second, torch.tanh(x @ self.w).flatten(0, -2) * first, self.w, beta=0.5, alpha=3)
 
 
+class RowBiases(nn.Module):
+    """A bias for each row, twice: one gradient arrives at both layers, which their biases must not share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.v = nn.Parameter(torch.randn(WIDTH, WIDTH)), nn.Parameter(torch.randn(WIDTH, WIDTH))
+        self.a, self.b = nn.Parameter(torch.randn(6, WIDTH)), nn.Parameter(torch.randn(6, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(0, -2)
+        return torch.addmm(self.a, rows, self.w) + torch.addmm(self.b, rows, self.v)
+
+
 class Twice(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -190,6 +203,7 @@ STAGES: dict[str, tuple[Callable[[], nn.Module], bool]] = {
     "convolution": (lambda: nn.Sequential(nn.Conv1d(3, 3, 3, padding=1), nn.BatchNorm1d(3)), True),
     "weight norm": (weight_norm, True),
     "raw parameters": (Raw, False),
+    "row biases": (RowBiases, True),
     "used twice": (Twice, True),
     "in place": (InPlace, True),
     "structured": (Structured, True),
