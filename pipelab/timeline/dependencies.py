@@ -110,7 +110,11 @@ class Dependencies:
 
     @cached_property
     def producers(self) -> dict[Key, Doer]:
-        return {part[:3]: (rank, action) for rank, action in self.extents for part in action.computes}
+        found: dict[Key, Doer] = {}
+        for rank, action in self.extents:
+            for part in action.computes:
+                found.setdefault(part[:3], (rank, action))  # if it is done twice, where it is done first, as in Places
+        return found
 
     @cached_property
     def programs(self) -> list[list[Action]]:

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -65,6 +66,21 @@ def test_figures_need_no_actions(schedule, unit):
     assert "actions" not in vars(timeline)
     assert "actions" not in vars(timeline.dependencies)
     assert len(timeline.actions) == len(timeline) == len(timeline.spans)
+
+
+def test_actions_may_have_the_numbers_of_any_library():
+    spans = [Span(s, "compute", Action(np.str_("F"), np.int64(s), 0.0), s, s + 1) for s in range(2)]
+    timeline = Timeline.from_spans(spans, "numpy")
+    assert (timeline.idle, timeline.peak_activations) == ((1, 1), (1, 1))
+    assert timeline.gaps()[1].reason == "rank 1 waits for 0F0 from rank 0"
+    assert timeline.dependencies.last_message(1, Action("F", 1, 0)) == ((0, Action("F", 0, 0)), 1)
+
+
+def test_what_is_done_twice_counts_where_it_is_done_first():
+    spans = [Span(rank, "compute", Action("F", 0, 0), 0, rank + 1) for rank in (0, 1)]
+    dependencies = Timeline.from_spans([*spans, Span(2, "compute", Action("F", 1, 0), 2, 3)], "twice").dependencies
+    (needed,) = dependencies.needs(Action("F", 1, 0))
+    assert dependencies.last_message(2, Action("F", 1, 0)) == (needed, 1)
 
 
 def test_a_timeline_of_what_is_no_action_says_so():
