@@ -56,7 +56,7 @@ class Action(NamedTuple):
     @property
     def is_pair(self) -> bool:
         """Is it an overlapped pair, of one F and one B or I, in this order?"""
-        kinds = tuple(part.kind for part in self.parts)
+        kinds = tuple(part.kind for part in self.parts if not part.parts)
         return self.kind == OVERLAP and kinds in ((FORWARD, BACKWARD), (FORWARD, BACKWARD_INPUT))
 
     @classmethod

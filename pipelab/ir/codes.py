@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import compress, repeat
+from itertools import compress, pairwise, repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..amounts import whole
 from .action import BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, FORWARD, MESSAGES, OVERLAP, Action
 
 KINDS = (FORWARD, BACKWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, *MESSAGES)
@@ -21,7 +22,9 @@ _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 _STAGE, _KIND, _SECOND = 31, 55, 59
 SECOND, MARK = 1 << _SECOND, 1 << _SECOND + 1
 MICROBATCHES, STAGES = 1 << _STAGE, 1 << _KIND - _STAGE  # more can't be told apart
+_FRAME = ~(SECOND | (len(KINDS) << _KIND) - 1)  # the bits that are alike in all codes
 
+_NO_PAIR = "an overlapped pair is one F and one B or I, in this order"
 _COLUMNS = tuple(map(itemgetter, range(4)))  # of actions: kind, stage, micro-batch, parts
 
 
@@ -50,13 +53,19 @@ def microbatch_of(code: int) -> int:
 
 
 def as_codes(numbers: Iterable[int]) -> np.ndarray:
-    """An array of codes; ValueError if one of the numbers is none."""
+    """An array of codes; ValueError if one of the numbers is none, or a pair is not one."""
+    wrong = "programs hold Actions (Action.parse reads one from text); got int"
     try:
         codes = numbers if isinstance(numbers, np.ndarray) else np.fromiter(numbers, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError):
-        codes = np.zeros(1, dtype=np.int64)
-    if codes.dtype != np.int64 or (codes >> _SECOND + 1 != 1).any():
-        raise ValueError("programs hold Actions (Action.parse reads one from text); got int")
+    except (TypeError, ValueError, OverflowError) as error:  # perhaps one of a generator's own
+        raise ValueError(wrong) from error
+    if (codes & _FRAME != MARK).any():
+        raise ValueError(wrong)
+    if len(second := np.flatnonzero(codes & SECOND)):
+        kind = codes >> _KIND & 15
+        forward, backward = kind[second - 1] == KIND_F, (kind[second] == KIND_B) | (kind[second] == KIND_I)
+        if second[0] == 0 or not (forward & backward).all():
+            raise ValueError(_NO_PAIR)
     return codes
 
 
@@ -99,19 +108,18 @@ def pack(actions: Sequence[Action]) -> np.ndarray:
     kinds, stages, microbatches, parts = (list(map(column, actions)) for column in _COLUMNS)
     second = None
     if any(parts):
-        whole = [action for action in actions if action.parts]
-        if not all(pair.is_pair for pair in whole):
-            raise ValueError("an overlapped pair is one F and one B or I, in this order")
+        if not all(action.is_pair for action in actions if action.parts):
+            raise ValueError(_NO_PAIR)
         second = np.array([at for action in actions for at in ((False, True) if action.parts else (False,))])
         plain = [part for action in actions for part in action.parts or (action,)]
-        kinds, stages, microbatches, parts = (list(map(column, plain)) for column in _COLUMNS)
-        if any(parts):
-            raise ValueError("an overlapped pair has no pair in it")
-    if set(map(type, kinds)) - {str} or not set(kinds) <= _NUMBER.keys():
-        raise ValueError(f"{next(kind for kind in kinds if kind not in KINDS)!r} is no kind of action")
+        kinds, stages, microbatches, _ = (list(map(column, plain)) for column in _COLUMNS)
+    if strange := [kind for kind in kinds if kind not in KINDS]:
+        raise ValueError(f"{strange[0]!r} is no kind of action")
     codes = np.array(list(map(_NUMBER.__getitem__, kinds)), dtype=np.int64) << _KIND
     for numbers, most, shift in ((stages, STAGES, _STAGE), (microbatches, MICROBATCHES, 0)):
-        if set(map(type, numbers)) - {int} or numbers and not 0 <= min(numbers) <= max(numbers) < most:
+        if set(map(type, numbers)) - {int}:
+            numbers = [whole(number, "a stage or micro-batch") for number in numbers]
+        if numbers and not 0 <= min(numbers) <= max(numbers) < most:
             raise ValueError(f"stages and micro-batches are whole numbers from 0 to {most - 1}")
         codes |= np.array(numbers, dtype=np.int64) << shift
     return codes | MARK if second is None else codes | MARK | np.where(second, SECOND, 0)
@@ -159,7 +167,7 @@ class Coded(NamedTuple):
 
     def programs(self) -> tuple[tuple[Action, ...], ...]:
         """The same as Actions."""
-        return tuple(actions_of(self.codes[low:high]) for low, high in zip(self.bounds, self.bounds[1:], strict=False))
+        return tuple(actions_of(self.codes[low:high]) for low, high in pairwise(self.bounds))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Coded) and self.bounds == other.bounds and np.array_equal(self.codes, other.codes)

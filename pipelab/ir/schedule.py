@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -13,11 +13,13 @@ import numpy as np
 
 from ..amounts import at_least, counted, whole
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
-from .codes import Coded, as_codes, pack
+from .codes import Coded, actions_of, as_codes, pack
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]
-_STAGE, _MICROBATCH, _PARTS = map(attrgetter, ("stage", "microbatch", "parts"))
+_PARTS = attrgetter("parts")
+#: What the columns of a program hold.
+_OWN = ((attrgetter("kind"), str), (attrgetter("stage"), int), (attrgetter("microbatch"), int), (_PARTS, tuple))
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -63,17 +65,21 @@ class Schedule:
         programs: Iterable[Iterable[Action | int]],
         training: bool = True,
     ) -> None:
-        kept = [*map(_program, programs)]
-        if len(kept) != placement.num_ranks:
-            raise ValueError(f"{placement.num_ranks} ranks need {placement.num_ranks} programs; got {len(kept)}")
-        num_microbatches = at_least(1, num_microbatches, "num_microbatches")
-        self.__dict__.update(name=name, placement=placement, num_microbatches=num_microbatches, training=training)
-        if any(
-            isinstance(program, np.ndarray) for program in kept
-        ):  # then Actions are made when somebody asks for them
-            self.__dict__["coded"] = Coded.of([p if isinstance(p, np.ndarray) else pack(p) for p in kept])
+        # Written out, as more may be given than is kept; a subclass that is a dataclass writes its own.
+        given = {"name": name, "placement": placement, "num_microbatches": num_microbatches}
+        self.__dict__.update(given, programs=programs, training=training)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        programs = [*map(_program, self.__dict__.pop("programs"))]
+        if len(programs) != (ranks := self.placement.num_ranks):
+            raise ValueError(f"{ranks} ranks need {ranks} programs; got {len(programs)}")
+        self.__dict__["num_microbatches"] = at_least(1, self.num_microbatches, "num_microbatches")
+        coded = [program for program in programs if isinstance(program, np.ndarray)]
+        if len(coded) == len(programs):  # Actions are made when somebody asks for them
+            self.__dict__["coded"] = Coded.of(coded)
         else:
-            self.__dict__["programs"] = tuple(kept)
+            self.__dict__["programs"] = tuple(actions_of(p) if isinstance(p, np.ndarray) else p for p in programs)
 
     def __getattr__(self, name: str) -> Any:
         if name != "programs" or "coded" not in self.__dict__:
@@ -105,7 +111,7 @@ class Schedule:
         return self.name, self.placement, self.num_microbatches, self.training, programs
 
     def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, Schedule) else NotImplemented
+        return self._key() == other._key() if type(other) is type(self) else NotImplemented
 
     @cached_property
     def _hash(self) -> int:
@@ -131,31 +137,36 @@ class Schedule:
 
 def _program(given: Iterable[Any]) -> Program | np.ndarray:
     """One rank's program as it is kept: Actions, or the array of the codes that were given instead."""
-    if isinstance(given, np.ndarray):
+    if isinstance(given, np.ndarray) and given.dtype == np.int64:
         return as_codes(given)
     actions = iter(given)
     first = tuple(islice(actions, 1))
     if [*map(type, first)] == [int]:
         return as_codes(chain(first, actions))
     program = (*first, *actions)
-    if strangers := set(map(type, program)) - {Action}:
+    strangers = set(map(type, program)) - {Action} or set(map(type, _parts(program))) - {Action}
+    if strangers:
         names = ", ".join(sorted(kind.__name__ for kind in strangers))
         raise ValueError(f"programs hold Actions (Action.parse reads one from text); got {names}")
-    return program if _all_numbered(program) else tuple(map(_numbered, program))
+    return program if _all_plain(program) else tuple(map(_plain, program))
 
 
-def _all_numbered(program: Program) -> bool:
-    """Is every stage and micro-batch Python's own int? Read column by column: there may be 100 000 actions."""
-    parts = [*chain.from_iterable(map(_PARTS, program))]
-    numbers = (map(column, each) for each in (program, parts) for column in (_STAGE, _MICROBATCH))
-    return set(map(type, parts)) <= {Action} and set(map(type, chain.from_iterable(numbers))) <= {int}
+def _parts(program: Program) -> Iterator[Action]:
+    return chain.from_iterable(map(_PARTS, program))
 
 
-def _numbered(action: Action) -> Action:
-    """The same with Python's ints for other whole numbers: 2.0 is no index, and prints as none."""
-    if type(action) is not Action or (type(action.stage) is type(action.microbatch) is int and not action.parts):
+def _all_plain(program: Program) -> bool:
+    """Are texts, numbers and tuples Python's own? Read column by column: there may be 100 000 actions."""
+    actions = [program, [*_parts(program)]]
+    return all(set(map(type, map(column, each))) <= {own} for each in actions for column, own in _OWN)
+
+
+def _plain(action: Action) -> Action:
+    """The same with Python's own: NumPy's text is a str, but prints as np.str_; 2.0 is no index, and prints as none."""
+    if type(action) is not Action:
         return action
-    return Action(action.kind, _whole(action.stage), _whole(action.microbatch), tuple(map(_numbered, action.parts)))
+    kind = str.__str__(action.kind) if isinstance(action.kind, str) else action.kind  # str() of an enum is its name
+    return Action(kind, _whole(action.stage), _whole(action.microbatch), tuple(map(_plain, action.parts)))
 
 
 def _whole(number: Any) -> Any:

@@ -5,8 +5,9 @@ time and memory. A Schedule takes codes as it takes Actions, and shows Actions.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 
+from ..amounts import whole
 from ..ir.codes import SECOND, code
 
 Stream = Iterator[int]
@@ -14,7 +15,8 @@ Stream = Iterator[int]
 
 def stream(kind: str, stage: int, microbatches: Iterable[int]) -> Stream:
     """One kind of action of one stage, micro-batch after micro-batch."""
-    numbers = microbatches if isinstance(microbatches, range) else tuple(microbatches)
+    stage = whole(stage, "a stage")
+    numbers = microbatches if isinstance(microbatches, range) else [*map(whole, microbatches, repeat("a micro-batch"))]
     for number in (min(numbers), max(numbers)) if numbers else ():
         code(kind, stage, number)  # refuses what is none
     first = code(kind, stage, 0)

@@ -3,7 +3,8 @@
 import pickle
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
+from enum import Enum
 
 import numpy as np
 import pytest
@@ -178,3 +179,56 @@ def test_a_pair_prints_without_its_long_suffix():
     schedule = from_csv("0F0,0F1,(0F2;0B0)OVERLAP_F_B,0B1,0B2")
     assert str(schedule).splitlines()[1] == "rank 0        0F0       0F1 (0F2;0B0)       0B1       0B2"
     assert from_csv(to_csv(schedule)) == schedule
+
+
+Kind = Enum("Kind", {"FORWARD": "F", "BACKWARD": "B"}, type=str)
+
+
+@pytest.mark.parametrize("kinds", [Kind, np.array(["F", "B"])])
+def test_kinds_may_be_texts_of_any_library(kinds):
+    schedule = Schedule("mine", linear(2), 1, [[Action(kind, s, 0) for kind in kinds] for s in range(2)])
+    assert schedule == Schedule("mine", linear(2), 1, [[Action(kind, s, 0) for kind in "FB"] for s in range(2)])
+    assert (check(schedule), to_csv(schedule)) == ((), "0F0,0B0\n1F0,1B0\n")
+    assert {type(action.kind) for program in schedule.programs for action in program} == {str}
+
+
+def test_parts_may_be_a_list():
+    pair = Action.parse("(0F1;0B0)OVERLAP_F_B")
+    schedule = Schedule("mine", linear(1), 2, [[pair._replace(parts=[*pair.parts])]])
+    assert schedule.programs == ((pair,),)
+    with pytest.raises(ValueError, match="programs hold Actions .*; got str"):
+        Schedule("mine", linear(1), 2, [[pair._replace(parts=("0F1", "0B0"))]])
+
+
+def test_programs_may_be_arrays_of_actions():
+    programs = np.empty((1, 2), dtype=object)
+    programs[0, 0], programs[0, 1] = Action("F", 0, 0), Action("B", 0, 0)
+    assert check(Schedule("mine", linear(1), 1, programs)) == ()
+
+
+@dataclass(frozen=True)
+class Signed(Schedule):
+    author: str = ""
+
+
+class Sealed(Schedule):
+    def __post_init__(self):
+        super().__post_init__()
+        assert not check(self)
+
+
+def test_a_schedule_may_have_more_fields():
+    mine = Signed("mine", linear(1), 1.0, [[Action("F", 0, 0), Action("B", 0, 0)]], author="me")
+    assert (mine.num_microbatches, mine.programs) == (1, ((Action("F", 0, 0), Action("B", 0, 0)),))
+    assert (check(mine), pickle.loads(pickle.dumps(mine)), hash(mine)) == ((), mine, hash(replace(mine)))
+    assert mine != replace(mine, author="somebody else")
+    with pytest.raises(ValueError, match="2 ranks need 2 programs; got 1"):
+        replace(mine, placement=linear(2))
+
+
+def test_a_schedule_of_another_class_is_another():
+    plain = gpipe(2, 2)
+    sealed = Sealed(plain.name, plain.placement, plain.num_microbatches, plain.programs)
+    assert sealed != plain
+    with pytest.raises(AssertionError):
+        replace(sealed, num_microbatches=3)
