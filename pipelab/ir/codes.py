@@ -91,7 +91,7 @@ class PlainActions(NamedTuple):
 def unpack(codes: np.ndarray) -> PlainActions:
     """What the codes say.
 
-    >>> unpack(pack([Action("F", 2, 3)])).stage
+    >>> unpack(codes_of([Action("F", 2, 3)])).stage
     array([2], dtype=int32)
     """
     stage = (codes >> _STAGE & STAGES - 1).astype(np.int32)
@@ -99,10 +99,10 @@ def unpack(codes: np.ndarray) -> PlainActions:
     return PlainActions((codes >> _KIND & 15).astype(np.int8), stage, microbatch, (codes & SECOND) > 0)
 
 
-def pack(actions: Sequence[Action]) -> np.ndarray:
+def codes_of(actions: Sequence[Action]) -> np.ndarray:
     """The codes of actions; ValueError if one of them has none, as it is not well formed.
 
-    >>> len(pack([Action.parse("0F0"), Action.parse("(0F7;3B2)OVERLAP_F_B")]))
+    >>> len(codes_of([Action.parse("0F0"), Action.parse("(0F7;3B2)OVERLAP_F_B")]))
     3
     """
     kinds, stages, microbatches, parts = (list(map(column, actions)) for column in _COLUMNS)
@@ -128,7 +128,7 @@ def pack(actions: Sequence[Action]) -> np.ndarray:
 def actions_of(codes: np.ndarray) -> tuple[Action, ...]:
     """The actions that have these codes.
 
-    >>> actions_of(pack([Action("F", 2, 3)]))
+    >>> actions_of(codes_of([Action("F", 2, 3)]))
     (2F3,)
     """
     parts = unpack(codes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..amounts import at_least, counted, whole
 from .action import FORWARD, OVERLAP, RECV_F, SEND_F, Action
-from .codes import Coded, actions_of, as_codes, pack
+from .codes import Coded, actions_of, as_codes, codes_of
 from .placement import Placement, bidirectional, linear, looped, v_shape
 
 Program = tuple[Action, ...]
@@ -90,7 +90,7 @@ class Schedule:
     def coded(self) -> Any:
         """The programs as codes (see codes.py); None if an action is not well formed, so that it has none."""
         try:
-            return Coded.of([*map(pack, self.programs)])
+            return Coded.of([*map(codes_of, self.programs)])
         except ValueError:
             return None
 

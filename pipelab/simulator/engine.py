@@ -50,8 +50,8 @@ def simulate(schedule: Schedule, costs: Costs | None = None) -> Timeline:
     flow = flow_of(schedule)
     journeys = costs.journeys(schedule.num_stages)
     durations = _durations(flow.parts, costs, schedule.num_stages)
-    waits = _waits(flow, journeys, costs.blocking_sends)
     needs = flow.needs
+    waits = _waits(flow, needs, journeys, costs.blocking_sends)
     end, stuck = walk(flow.bounds, needs, durations, *waits)
     if stuck:
         require_valid(schedule)
@@ -91,15 +91,15 @@ def _durations(parts: PlainActions, costs: Costs, num_stages: int) -> list[Any]:
     return np.array(table, dtype=object)[entry].tolist()
 
 
-def _waits(flow: Flow, journeys: tuple[Any, ...], blocking: bool) -> tuple[list, list] | tuple[()]:
+def _waits(flow: Flow, needs: np.ndarray, journeys: tuple[Any, ...], blocking: bool) -> tuple[list, list] | tuple[()]:
     """Per row: how long what it needs from another rank travels, and how long its own sends hold the rank."""
     if not journeys:
         return ()
-    waiting = np.flatnonzero(flow.needs >= 0)
+    waiting = np.flatnonzero(needs >= 0)
     delays: list = [0] * len(flow.codes)
     holds: list = [0] * len(flow.codes)
     crossed = boundary(flow.parts)[waiting].tolist()
-    for row, maker, between in zip(waiting.tolist(), flow.needs[waiting].tolist(), crossed, strict=True):
+    for row, maker, between in zip(waiting.tolist(), needs[waiting].tolist(), crossed, strict=True):
         delays[row] = journeys[between]
         if blocking:
             holds[maker] = max(holds[maker], journeys[between])

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..amounts import at_least, plain
 from ..ir import Action
-from ..ir.codes import KIND_F, SENDS, PlainActions, actions_of, pack
+from ..ir.codes import KIND_F, SENDS, PlainActions, actions_of, codes_of
 from ..ir.flow import Key, Places, alternatives
 from .columns import Columns, chosen
 from .span import COMM, COMPUTE, Span
@@ -266,4 +266,4 @@ class Dependencies:
 
 def _columns(spans: Sequence[Span]) -> Columns:
     rank, _, actions, start, end = zip(*spans, strict=True) if spans else ((),) * 5
-    return Columns.of_spans(np.array(rank, dtype=int), pack(actions), np.array(start), np.array(end))
+    return Columns.of_spans(np.array(rank, dtype=int), codes_of(actions), np.array(start), np.array(end))

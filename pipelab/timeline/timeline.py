@@ -11,7 +11,7 @@ import numpy as np
 
 from ..amounts import at_least, counted
 from ..ir import Action
-from ..ir.codes import actions_of, pack
+from ..ir.codes import actions_of, codes_of
 from .columns import Columns
 from .dependencies import Dependencies, Gap
 from .metrics import Metrics
@@ -104,7 +104,7 @@ class Timeline(Metrics):
     @cached_property
     def codes(self) -> np.ndarray:  # type: ignore[override]
         """The actions as codes (see ir/codes.py); an overlapped pair has two."""
-        return pack(self.actions)
+        return codes_of(self.actions)
 
     @cached_property
     def computing(self) -> np.ndarray:  # type: ignore[override]

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from pipelab.ir import Action, Schedule, check, linear, lower
 from pipelab.ir.action import COMPUTES, MESSAGES
-from pipelab.ir.codes import MICROBATCHES, STAGES, actions_of, code, pack, unpack
+from pipelab.ir.codes import MICROBATCHES, STAGES, actions_of, code, codes_of, unpack
 from pipelab.schedules import SCHEDULES, dualpipe, one_f_one_b
 
 from .generate import valid_schedules
@@ -27,10 +27,10 @@ pairs = st.builds(Action.overlap, plain_of("F"), plain_of("BI"))
 
 @given(st.lists(plain | pairs))
 def test_there_and_back(actions):
-    assert actions_of(pack(actions)) == tuple(actions)
-    assert {type(action) for action in actions_of(pack(actions))} <= {Action}
+    assert actions_of(codes_of(actions)) == tuple(actions)
+    assert {type(action) for action in actions_of(codes_of(actions))} <= {Action}
     parts = [part for action in actions for part in action.parts or (action,)]
-    columns = unpack(pack(actions))
+    columns = unpack(codes_of(actions))
     assert columns.stage.tolist() == [part.stage for part in parts]
     assert columns.microbatch.tolist() == [part.microbatch for part in parts]
     assert columns.second.sum() == len(parts) - len(actions)
@@ -61,7 +61,7 @@ def test_different_actions_have_different_codes(one, other):
 )
 def test_what_is_not_well_formed_has_no_code(action):
     with pytest.raises(ValueError, match="no kind of action|whole number|one F and one B"):
-        pack([Action("F", 0, 0), action])
+        codes_of([Action("F", 0, 0), action])
     schedule = Schedule("mine", linear(1), 1, [[action]])
     assert schedule.coded is None
     assert {problem.code for problem in check(schedule)} == {"unknown"}
@@ -69,8 +69,8 @@ def test_what_is_not_well_formed_has_no_code(action):
 
 def test_numbers_and_texts_of_other_libraries_have_the_same_codes():
     strange = Action(np.str_("F"), np.int64(2), 3.0)
-    assert actions_of(pack([strange])) == (Action("F", 2, 3),)
-    assert {type(each) for each in actions_of(pack([strange]))[0][:3]} == {str, int}
+    assert actions_of(codes_of([strange])) == (Action("F", 2, 3),)
+    assert {type(each) for each in actions_of(codes_of([strange]))[0][:3]} == {str, int}
 
 
 @given(valid_schedules())
@@ -111,7 +111,7 @@ def test_a_pair_is_named_by_its_forward():
     """Whatever else its own numbers are."""
     forward, backward = Action("F", 0, 1), Action("B", 0, 0)
     odd = Action("OVERLAP_F_B", 7, 7, (forward, backward))
-    assert actions_of(pack([odd])) == (Action.overlap(forward, backward),)
+    assert actions_of(codes_of([odd])) == (Action.overlap(forward, backward),)
 
 
 def test_other_arrays_are_no_programs():
