@@ -29,7 +29,7 @@ lab: $(STAMP) ## open the lessons in JupyterLab (elsewhere: make lab PORT=8899 I
 
 check: $(STAMP) ## check style, types and all that starts no ranks, in a minute: before each commit
 	$(PY) -m ruff check .
-	@$(PY) -m mypy & types=$$!; $(PY) -m pytest -m "not slow" --hypothesis-profile=check -n 2; tests=$$?; \
+	@$(PY) -m mypy & types=$$!; $(PY) -m pytest -m "not slow" --hypothesis-profile=check -n 2 --dist worksteal; tests=$$?; \
 	wait $$types && exit $$tests
 
 test: lint $(GRADE)/.stamp ## check everything: ruff, mypy, all tests, every lesson, the browser

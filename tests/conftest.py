@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 # jsonschema, and so nbformat, knows addresses in other scripts by it. It takes a second to import; no test has any.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
-#: Tests that start ranks, kernels, a browser or a submission's process: folders, files, and tests by how they begin.
+#: Tests that start ranks, kernels, a browser, a submission or a script: folders, files, and tests by how they begin.
 #: All others are fast, and `make check` runs them. One that is not listed here may not start a rank.
 SLOW = (
     "browser/",
@@ -17,6 +17,7 @@ SLOW = (
     "course/checks/test_order_check.py::test_the_grader_runs_it_on_real_ranks",
     "course/grading/",
     "course/isolation/",
+    "eplb/test_recorded.py",
     "moe/test_grid.py",
     "moe/test_hiding.py",
     "moe/test_layer.py",
@@ -49,7 +50,7 @@ SLOW = (
 
 # A busy machine is no failure, and a property that failed once must fail again on the next machine.
 settings.register_profile("pipelab", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("check", settings.get_profile("pipelab"), max_examples=20)  # where a test names no number
+settings.register_profile("check", settings.get_profile("pipelab"), max_examples=10)  # where a test names no number
 settings.load_profile("pipelab")
 
 # Started in the background by a shell, pytest ignores Ctrl-C, and so would all that the tests start and interrupt.

@@ -16,6 +16,8 @@ from .units import NANOSECONDS
 _ABSTRACT = 10**6  # ns
 _STREAM_OF = dict(enumerate(STREAMS))
 
+_MOST_RANKS = 2**16  # of a damaged number, the figures of every rank would take for ever
+
 
 def to_chrome_trace(timeline: Timeline) -> str:
     """The JSON text of a Chrome trace: one process per rank, one thread per stream, arrows from need to action.
@@ -137,6 +139,8 @@ def _attributes(other: dict[str, Any]) -> dict[str, Any]:
     for key, value in attributes.items():
         if key == "num_ranks":
             attributes[key] = at_least(0, value, key)
+            if attributes[key] > _MOST_RANKS:
+                raise ValueError(f"num_ranks is {attributes[key]}; at most {_MOST_RANKS} are read")
         elif key == "journeys":  # which may be fractions
             attributes[key] = tuple(map(_number, value))
         elif not isinstance(value, str) or value not in choices.get(key, (value,)):

@@ -170,16 +170,16 @@ class Dependencies:
     def _last_messages_to(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[chosen] The row of another rank whose result came last of all that a row needed, or -1; and when it came."""
         rows, (places, every, row, first) = self.rows, self._places
-        journeys = np.array([*self.journeys]) if self.journeys else np.zeros(self.num_stages, dtype=int)
+        journeys = np.array([*(self.journeys or [0] * self.num_stages), 0])  # the last: from the stage itself
         makers, arrivals = np.full(len(chosen), -1), rows.end[chosen].astype(np.result_type(rows.end, journeys))
         for half in (0, 1):  # of a pair
             has = np.flatnonzero(first[chosen + 1] - first[chosen] > half)
             parts = PlainActions(*(column[first[chosen[has]] + half] for column in every))
             boundary = np.where(parts.kind == KIND_F, parts.stage - 1, parts.stage)
-            for needs, crosses in ((places.own(parts), 0), (places.across(parts), 1)):
+            for needs, crossed in ((places.own(parts), np.full_like(boundary, -1)), (places.across(parts), boundary)):
                 sent = np.flatnonzero((needs >= 0) & (rows.rank[row[needs]] != rows.rank[chosen[has]]))
                 needing, making = has[sent], row[needs[sent]]
-                arrival = rows.end[making] + journeys[boundary[sent]] * crosses
+                arrival = rows.end[making] + journeys[crossed[sent]]
                 later = (makers[needing] < 0) | (arrival > arrivals[needing])
                 makers[needing[later]], arrivals[needing[later]] = making[later], arrival[later]
         return makers, arrivals

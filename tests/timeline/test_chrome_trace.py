@@ -208,6 +208,7 @@ def damage(change):
         (lambda span, other, trace: other.update(journeys=None), "TypeError"),
         (lambda span, other, trace: trace.pop("traceEvents"), "KeyError: 'traceEvents'"),
         (lambda span, other, trace: trace.update(traceEvents=None), "TypeError"),
+        (lambda span, other, trace: other.update(num_ranks=1e300), "num_ranks is 1"),
         (lambda span, other, trace: trace.update(traceEvents={"ph": "X"}), "TypeError"),
         (lambda span, other, trace: trace["traceEvents"].append(3), "TypeError"),
     ],

@@ -243,3 +243,12 @@ def test_large_timelines_take_no_recursion():
     timeline = simulate(one_f_one_b(32, 200))
     assert len(timeline.critical_path()) > 400
     assert sum(gap.length for gap in timeline.gaps()) == sum(timeline.idle)
+
+
+def test_a_backward_far_from_its_forward_waits_for_no_journey():
+    """Of a damaged timeline: between two ranks, but inside of the last stage, where no boundary is."""
+    times = [(0, "F", 0), (0, "F", 1), (1, "B", 1)]
+    spans = [Span(rank, "compute", Action(kind, s, 0), 2 * at, 2 * at + 1) for at, (rank, kind, s) in enumerate(times)]
+    timeline = Timeline.from_spans(spans, "damaged", journeys=(5,))
+    assert timeline.dependencies.last_message(1, Action("B", 1, 0)) == ((0, Action("F", 1, 0)), 3)
+    assert [span.action.kind for span in timeline.critical_path()] == ["F", "F", "B"]
