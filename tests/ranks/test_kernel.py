@@ -107,7 +107,7 @@ def test_a_deadlock_shows_the_cells_lines(execute: Execute) -> None:
 
 def test_interrupt(kernel, execute: Execute) -> None:
     manager, client = kernel
-    cell = client.execute("try_it(pace=Costs(60_000, 1, 1))")
+    cell = client.execute("try_it(pace=Costs(60_000, 1, 1))", stop_on_error=False)  # or what comes next may be dropped
     below = ranks_below(manager)
     manager.interrupt_kernel()
     while (reply := client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != cell:
