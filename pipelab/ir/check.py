@@ -116,6 +116,7 @@ def flow_of(schedule: Schedule) -> Flow:
     """
     if not _known(schedule) or has_messages(schedule):
         require_valid(schedule)
+        return Flow.of(schedule)
     flow = Flow.of(schedule)
     if any(_count(schedule, flow)) or any(_order(flow)):
         require_valid(schedule)

@@ -87,6 +87,15 @@ class PlainActions(NamedTuple):
         """Of each row, the row with which its action ends: of a pair's forward the next one, else its own."""
         return np.arange(len(self.second)) + self.first
 
+    @property
+    def boundary(self) -> np.ndarray:
+        """Between which stages the message travels that each needs of another stage: this one and the next."""
+        return np.where(self.kind == KIND_F, self.stage - 1, self.stage)
+
+    def where(self, rows: np.ndarray) -> PlainActions:
+        """Some of the rows, by their numbers or a mask."""
+        return PlainActions(*(column[rows] for column in self))
+
 
 def unpack(codes: np.ndarray) -> PlainActions:
     """What the codes say.
@@ -115,14 +124,14 @@ def codes_of(actions: Sequence[Action]) -> np.ndarray:
         kinds, stages, microbatches, _ = (list(map(column, plain)) for column in _COLUMNS)
     if strange := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"{strange[0]!r} is no kind of action")
-    codes = np.array(list(map(_NUMBER.__getitem__, kinds)), dtype=np.int64) << _KIND
-    for numbers, most, shift in ((stages, STAGES, _STAGE), (microbatches, MICROBATCHES, 0)):
+    columns = [np.array(list(map(_NUMBER.__getitem__, kinds)), dtype=np.int64)]
+    for numbers, most in ((stages, STAGES), (microbatches, MICROBATCHES)):
         if set(map(type, numbers)) - {int}:
             numbers = [whole(number, "a stage or micro-batch") for number in numbers]
         if numbers and not 0 <= min(numbers) <= max(numbers) < most:
             raise ValueError(f"stages and micro-batches are whole numbers from 0 to {most - 1}")
-        codes |= np.array(numbers, dtype=np.int64) << shift
-    return codes | MARK if second is None else codes | MARK | np.where(second, SECOND, 0)
+        columns.append(np.array(numbers, dtype=np.int64))
+    return coded(*columns) if second is None else coded(*columns) | np.where(second, SECOND, 0)
 
 
 def actions_of(codes: np.ndarray) -> tuple[Action, ...]:

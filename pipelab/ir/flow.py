@@ -101,7 +101,7 @@ class Flow(NamedTuple):
         parts = unpack(codes)
         if (parts.kind >= SENDS).any():
             kept = parts.kind < SENDS
-            codes, rank, parts = codes[kept], rank[kept], PlainActions(*(column[kept] for column in parts))
+            codes, rank, parts = codes[kept], rank[kept], parts.where(kept)
             bounds = [0, *np.cumsum(np.bincount(rank, minlength=schedule.num_ranks)).tolist()]
         places = Places(parts, schedule.num_stages, schedule.num_microbatches)
         return cls(codes, parts, rank, bounds, places, places.own(parts), places.across(parts))
@@ -120,9 +120,8 @@ class Flow(NamedTuple):
         return self._codes(maker, SEND_F, SEND_B)
 
     def _codes(self, rows: np.ndarray, forward: str, backward: str) -> np.ndarray:
-        kind, stage, microbatch = (column[rows] for column in self.parts[:3])
-        kind = np.where(kind == KIND_F, KINDS.index(forward), KINDS.index(backward))
-        return coded(kind, stage, microbatch)
+        kind, stage, microbatch, _ = self.parts.where(rows)
+        return coded(np.where(kind == KIND_F, KINDS.index(forward), KINDS.index(backward)), stage, microbatch)
 
     def parts_at(self, rows: np.ndarray) -> tuple[Action, ...]:
         """The plain actions of these rows."""

@@ -7,16 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.codes import KIND_F, KINDS, SENDS, PlainActions, coded
+from ..ir.codes import KINDS, SENDS, PlainActions
 from ..ir.flow import Flow
 from ..timeline import COMM, COMPUTE, Timeline
 from ..timeline.columns import chosen, in_order
 from .costs import Costs
-
-
-def boundary(parts: PlainActions) -> np.ndarray:
-    """[parts] Between which stages the message travels that each needs: this one and the next."""
-    return np.where(parts.kind == KIND_F, parts.stage - 1, parts.stage)
 
 
 def with_communication(timeline: Timeline, flow: Flow, costs: Costs) -> Timeline:
@@ -55,16 +50,12 @@ def _split(parts: PlainActions, costs: Costs) -> tuple[np.ndarray, np.ndarray]:
 
 def _sends(timeline: Timeline, flow: Flow, end: np.ndarray) -> tuple:
     """One span for each message, from the end of the action that sends it."""
-    needing = np.flatnonzero(flow.needs >= 0)
-    maker = flow.across[needing]
-    journeys = np.array(timeline.journeys, dtype=object)[boundary(flow.parts)[needing]]
+    needer, maker = flow.messages()
+    journeys = np.array(timeline.journeys, dtype=object)[flow.parts.boundary[needer]]
     by_maker = np.argsort(maker)
     maker, journeys = maker[by_maker], journeys[by_maker]
     action = (np.cumsum(~flow.parts.second) - 1)[maker]
-    made = PlainActions(*(column[maker] for column in flow.parts))
-    kind = np.where(made.kind == KIND_F, KINDS.index("SEND_F"), KINDS.index("SEND_B"))
-    codes = coded(kind, made.stage, made.microbatch)
-    return action, 2, codes, timeline.rank[action], COMM, end[action], end[action] + journeys
+    return action, 2, flow.sends(maker), timeline.rank[action], COMM, end[action], end[action] + journeys
 
 
 def _sorted(timeline: Timeline, spans: list[tuple]) -> Timeline:

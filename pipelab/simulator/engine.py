@@ -12,7 +12,7 @@ from ..ir.check import flow_of
 from ..ir.codes import KINDS, SENDS, PlainActions
 from ..ir.flow import Flow, walk
 from ..timeline import COMPUTE, Timeline
-from .communication import boundary, with_communication
+from .communication import with_communication
 from .costs import Costs, require_costs
 
 
@@ -98,7 +98,7 @@ def _waits(flow: Flow, needs: np.ndarray, journeys: tuple[Any, ...], blocking: b
     waiting = np.flatnonzero(needs >= 0)
     delays: list = [0] * len(flow.codes)
     holds: list = [0] * len(flow.codes)
-    crossed = boundary(flow.parts)[waiting].tolist()
+    crossed = flow.parts.boundary[waiting].tolist()
     for row, maker, between in zip(waiting.tolist(), needs[waiting].tolist(), crossed, strict=True):
         delays[row] = journeys[between]
         if blocking:

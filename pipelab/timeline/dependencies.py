@@ -13,7 +13,7 @@ import numpy as np
 
 from ..amounts import at_least, plain
 from ..ir import Action
-from ..ir.codes import KIND_F, SENDS, PlainActions, actions_of, codes_of
+from ..ir.codes import SENDS, PlainActions, actions_of, codes_of
 from ..ir.flow import Key, Places, alternatives
 from .columns import Columns, chosen
 from .span import COMM, COMPUTE, Span
@@ -153,7 +153,7 @@ class Dependencies:
     def _places(self) -> tuple[Places, PlainActions, np.ndarray, np.ndarray]:
         """What is done where; all computing parts, with their rows; and of each row, the first of its parts."""
         rows, computes = self.rows, self.rows.parts.kind < SENDS
-        parts, row = PlainActions(*(column[computes] for column in rows.parts)), rows.row[computes]
+        parts, row = rows.parts.where(computes), rows.row[computes]
         if self.num_stages * int(parts.microbatch.max(initial=0)) > 4 * len(row):  # numbers out of all proportion
             parts = parts._replace(microbatch=np.unique(parts.microbatch, return_inverse=True)[1])
         places = Places(parts, self.num_stages, 1 + int(parts.microbatch.max(initial=0)))
@@ -174,9 +174,8 @@ class Dependencies:
         makers, arrivals = np.full(len(chosen), -1), rows.end[chosen].astype(np.result_type(rows.end, journeys))
         for half in (0, 1):  # of a pair
             has = np.flatnonzero(first[chosen + 1] - first[chosen] > half)
-            parts = PlainActions(*(column[first[chosen[has]] + half] for column in every))
-            boundary = np.where(parts.kind == KIND_F, parts.stage - 1, parts.stage)
-            for needs, crossed in ((places.own(parts), np.full_like(boundary, -1)), (places.across(parts), boundary)):
+            parts = every.where(first[chosen[has]] + half)
+            for needs, crossed in ((places.own(parts), np.full(len(has), -1)), (places.across(parts), parts.boundary)):
                 sent = np.flatnonzero((needs >= 0) & (rows.rank[row[needs]] != rows.rank[chosen[has]]))
                 needing, making = has[sent], row[needs[sent]]
                 arrival = rows.end[making] + journeys[crossed[sent]]

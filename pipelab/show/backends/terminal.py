@@ -62,13 +62,15 @@ def _blocks(timeline: Timeline, scale: float) -> Iterator[tuple[int, list[str], 
     first, last = (
         np.rint((times - timeline.begin).astype(float) * scale).astype(int) for times in (timeline.start, timeline.end)
     )
-    every, shown = parts_of(timeline), (last > first) & timeline.computing
-    parts, tints = every.where(shown[every.span]), Tints(timeline.rank[every.span], every)
-    rank, shade = timeline.rank[parts.span], tints.shade(timeline.rank[parts.span], parts)
+    (every, spans), filled = parts_of(timeline), (last > first) & timeline.computing
+    tints, shown = Tints(timeline.rank[spans], every), filled[spans]
+    parts, spans = every.where(shown), spans[shown]
+    rank = timeline.rank[spans]
+    shade = tints.shade(rank, parts)
     kinds = [KINDS[kind] for kind in parts.kind]
     names = [*map("{}{}".format, kinds, parts.microbatch)]
     for part in np.flatnonzero(~parts.first).tolist():  # an action, or the latter half of a pair
-        ground, span = tinted(STYLES[kinds[part]].colour, tints.shades[shade[part]]), parts.span[part]
+        ground, span = tinted(STYLES[kinds[part]].colour, tints.shades[shade[part]]), spans[part]
         yield rank[part], names[part - parts.second[part] : part + 1], ground, first[span], last[span]
 
 

@@ -48,14 +48,12 @@ def profile_chart(rows: Sequence[Row], begin: float, until: float, width: float)
         names.append((upper + height / 2, name))
         upper += height
     left, right, top, bottom = np.concatenate(edges, axis=1)
-    style, styles = in_styles(np.concatenate(look), [(kind, 0.0) for kind in kinds])
     return Chart(
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        style=style,
-        styles=styles,
+        left,
+        right,
+        top,
+        bottom,
+        *in_styles(np.concatenate(look), [(kind, 0.0) for kind in kinds]),
         labels=np.array(labels, dtype=object),
         sizes=np.array([_LETTER if label else 0 for label in labels]),
         rows=names,

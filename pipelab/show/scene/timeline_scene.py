@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
-from ...ir.codes import KINDS, SENDS, unpack
+from ...ir.codes import KINDS, SENDS, PlainActions, unpack
 from ...timeline import COMM, Timeline
 from ..palette import CHUNK_TINT, STYLES
 from .chart import BAR, Chart, in_styles
@@ -23,17 +22,17 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
 
     until: where the time axis ends;  scale: units of length in a unit of time;  row: a row's height, in units
     """
-    every = parts_of(timeline)
-    parts, messages = every.where(timeline.computing[every.span]), np.flatnonzero(~timeline.computing)
-    span = np.append(parts.span, messages)
+    every, spans = parts_of(timeline)
+    computes, messages = timeline.computing[spans], np.flatnonzero(~timeline.computing)
+    parts, span = every.where(computes), np.append(spans[computes], messages)
     left, right = ((times - timeline.begin)[span].astype(float) for times in (timeline.start, timeline.end))
     height = BAR * (_COMPUTE_SHARE if len(messages) else 1.0)
     share = np.where(parts.first | parts.second, height / 2, height)
     upper = timeline.rank[span] - BAR / 2  # of the row
     top = upper + np.append(np.where(parts.second, height / 2, 0), np.full(len(messages), height + _GAP * BAR))
     bottom = np.append(top[: len(share)] + share, upper[len(share) :] + BAR)
-    tints = Tints(timeline.rank[every.span], every)
-    look = parts.kind * len(tints.shades) + tints.shade(timeline.rank[parts.span], parts)
+    tints = Tints(timeline.rank[spans], every)
+    look = parts.kind * len(tints.shades) + tints.shade(timeline.rank[spans[computes]], parts)
     looks = [*product(KINDS[:SENDS], tints.shades), (COMM, 0.0)]
     style, styles = in_styles(np.append(look, np.full(len(messages), len(looks) - 1)), looks)
     digits = np.append(1 + np.searchsorted(_POWERS, parts.microbatch, side="right"), np.zeros(len(messages), dtype=int))
@@ -41,12 +40,12 @@ def timeline_chart(timeline: Timeline, until: float, scale: float, row: float) -
     labels, shown = np.full(len(span), "", dtype=object), np.flatnonzero(sizes)
     labels[shown] = [*map(str, parts.microbatch[shown].tolist())]
     return Chart(
-        left=left,
-        right=right,
-        top=top,
-        bottom=bottom,
-        style=style,
-        styles=styles,
+        left,
+        right,
+        top,
+        bottom,
+        style,
+        styles,
         labels=labels,
         sizes=sizes,
         rows=[(rank, f"rank {rank}") for rank in range(timeline.num_ranks)],
@@ -77,33 +76,17 @@ def all_or_none(style: np.ndarray, room: np.ndarray) -> np.ndarray:
     return room & (2 * fitting >= every)[style]
 
 
-class SpanParts(NamedTuple):
-    """What a timeline's spans compute, as columns: one row per plain action, a pair's forward before its backward."""
-
-    span: np.ndarray
-    kind: np.ndarray  # entries of KINDS
-    stage: np.ndarray
-    microbatch: np.ndarray
-    second: np.ndarray  # whether it is the backward of a pair
-
-    @property
-    def first(self) -> np.ndarray:
-        """Whether it is the forward of a pair."""
-        return np.append(self.second[1:], False)[: len(self.second)]
-
-    def where(self, mask: np.ndarray) -> SpanParts:
-        return SpanParts(*(column[mask] for column in self))
-
-
-def parts_of(timeline: Timeline) -> SpanParts:
+def parts_of(timeline: Timeline) -> tuple[PlainActions, np.ndarray]:
+    """What a timeline's spans compute, as columns of Python's int; and of each row, the number of its span."""
     kind, stage, microbatch, second = unpack(timeline.codes)
-    columns = (np.cumsum(~second) - 1, *(column.astype(int) for column in (kind, stage, microbatch)), second)
-    return SpanParts(*columns) if (computes := kind < SENDS).all() else SpanParts(*columns).where(computes)
+    parts = PlainActions(kind.astype(int), stage.astype(int), microbatch.astype(int), second)
+    computes = kind < SENDS
+    return parts.where(computes), (np.cumsum(~second) - 1)[computes]
 
 
 def kinds(*timelines: Timeline) -> list[str]:
     """The kinds of action that occur, in the palette's order: what a legend must explain."""
-    there = {KINDS[kind] for timeline in timelines for kind in np.flatnonzero(np.bincount(parts_of(timeline).kind))}
+    there = {KINDS[kind] for timeline in timelines for kind in np.flatnonzero(np.bincount(parts_of(timeline)[0].kind))}
     if not all(timeline.computing.all() for timeline in timelines):
         there.add(COMM)
     return [kind for kind in STYLES if kind in there]
@@ -126,8 +109,10 @@ class Tints:
     shades: the amounts that there are
     """
 
-    def __init__(self, rank: np.ndarray, parts: SpanParts) -> None:
-        ranks, stages, self.microbatches = (1 + column.max(initial=-1) for column in (rank, *parts[2:4]))
+    def __init__(self, rank: np.ndarray, parts: PlainActions) -> None:
+        ranks, stages, self.microbatches = (
+            1 + column.max(initial=-1) for column in (rank, parts.stage, parts.microbatch)
+        )
         held = np.zeros((ranks, stages), dtype=bool)
         held[rank, parts.stage] = True
         self.chunk = held.cumsum(axis=1) - 1  # of a rank, that a stage is
@@ -140,17 +125,17 @@ class Tints:
 
     @classmethod
     def of(cls, timeline: Timeline) -> Tints:
-        parts = parts_of(timeline)
-        return cls(timeline.rank[parts.span], parts)
+        parts, spans = parts_of(timeline)
+        return cls(timeline.rank[spans], parts)
 
-    def _shared(self, rank: np.ndarray, parts: SpanParts, stages: int) -> bool:
+    def _shared(self, rank: np.ndarray, parts: PlainActions, stages: int) -> bool:
         """Do several ranks have the same stage and micro-batch?"""
         task = parts.stage * self.microbatches + parts.microbatch
         someone = np.zeros(stages * self.microbatches, dtype=int)
         someone[task] = rank
         return bool((someone[task] != rank).any())
 
-    def shade(self, rank: np.ndarray, parts: SpanParts) -> np.ndarray:
+    def shade(self, rank: np.ndarray, parts: PlainActions) -> np.ndarray:
         """Which of the shades each has."""
         if self.bidirectional:
             return (2 * parts.microbatch >= self.microbatches).astype(int)
